@@ -1,0 +1,45 @@
+set positional-arguments := true
+
+# operate ─────────────────────────────────────────────────────────────────────────────────────────
+
+# list the recipes
+default:
+    @just --list --unsorted
+
+# migrate the database: backup, rehearsal, question, upgrade
+migrate *options:
+    @migration-pipeline migrate "$@"
+
+# take a verified backup now
+backup-db *options:
+    @migration-pipeline backup-db "$@"
+
+# show the pending revisions; changes nothing
+plan *options:
+    @migration-pipeline plan "$@"
+
+# list the backups of the target
+backups *options:
+    @migration-pipeline backups "$@"
+
+# start Dagster's UI and daemon on a local port
+ui *options:
+    @migration-pipeline ui "$@"
+
+# develop ─────────────────────────────────────────────────────────────────────────────────────────
+
+# see the whole story on a throw-away server, in a minute
+demo *options:
+    @migration-pipeline demo "$@"
+
+# run the tests
+test *options:
+    @python -m pytest "$@"
+
+# run everything that CI runs
+check:
+    ruff check
+    ruff format --check
+    mypy
+    lint-imports
+    python -m pytest

@@ -1,0 +1,181 @@
+"""Runs a plan through the runner and measures it: the rehearsal on a copy, the upgrade on the live database.
+
+Both are one transaction behind the commit fuse. The rehearsal rolls it back; the upgrade commits when `decide` says so.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from migration_pipeline.adapters import alembic_project, catalog, overwrites, transaction
+from migration_pipeline.adapters.alembic_project import Project, Session, Stop
+from migration_pipeline.adapters.measurement import Measured, Measurement, Thing
+from migration_pipeline.adapters.overwrites import Copy
+from migration_pipeline.adapters.transaction import Limits, Opened
+from migration_pipeline.domain import redaction, statements
+from migration_pipeline.domain.connection import Connection
+from migration_pipeline.domain.effects import Loss, Statement
+from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.schema import Difference, SchemaSnapshot, diff
+
+NOTHING = "SELECT NULL WHERE false"
+READING_LIMITS = "SET TRANSACTION READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'"
+
+
+@dataclass(kw_only=True)
+class Ran:
+    """A plan that ran to its end inside the transaction, as seen from inside it."""
+
+    measurement: Measurement
+    schema: SchemaSnapshot
+    heads: tuple[str, ...]
+    opened: Opened
+
+    @property
+    def revisions(self) -> list[Measured]:
+        return self.measurement.revisions
+
+    @property
+    def base(self) -> dict[str, Thing]:
+        return self.measurement.base
+
+    def updated_tables(self, is_version_table: Callable[[str], bool]) -> frozenset[str]:
+        """Return the OIDs of tables that were there before and whose values may read differently after."""
+        names = {key: f"{self.base[key].schema}.{self.base[key].name}" for key in self.measurement.updated_tables()}
+        return frozenset(key for key, name in names.items() if not is_version_table(name))
+
+
+class Reader:
+    """Answers for a runner that only looks for pending revisions: nothing is written, whatever env.py wants to write."""
+
+    def connected(self, session: Session) -> None:
+        session.query(READING_LIMITS)
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []  #: what the revisions would have sent, in a preview
+
+    def statement(self, _session: Session, sql: str, *, has_parameters: bool, revision: str | None, own: bool) -> str | None:  # noqa: ARG002
+        if revision is not None:
+            self.statements.append(Statement(sql=sql, has_parameters=has_parameters, revision=revision))
+        return None if statements.is_read_only(statements.parse(sql, has_parameters)) else NOTHING
+
+    def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None: ...
+    def revision(self, session: Session, revision: str) -> None: ...
+    def applied(self, session: Session, revision: str) -> None: ...
+    def finish(self, _session: Session) -> bool:
+        return False
+
+
+@dataclass(kw_only=True)
+class Execution:
+    """Answers for a runner that runs a plan."""
+
+    plan: Plan
+    limits: Limits
+    server_version: int
+    rehearsing: bool
+    #: The text of each revision's file.
+    sources: Mapping[str, str]
+    #: Told at each step of the run, with a revision's id: for a progress line.
+    progress: Callable[[str], None] = lambda _revision: None
+    #: Called inside the transaction, before the first revision.
+    before: Callable[[Session], None] = lambda _session: None
+    #: Asked once everything ran, before COMMIT; raises Stop when the live run is not what was rehearsed.
+    decide: Callable[[Ran], bool] = lambda _ran: False
+    #: OIDs of tables to copy at the start, so that overwritten values are counted.
+    watched_tables: frozenset[str] = frozenset()
+    #: Told as soon as the transaction is open: by these others find it.
+    opened: Opened | None = None
+    ran: Ran | None = None
+    _measurement: Measurement = field(init=False)
+    _copies: list[Copy] = field(default_factory=list)
+    _overwritten: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._measurement = Measurement(count_rows=self.rehearsing)
+
+    def connected(self, session: Session) -> None:
+        table = (self.plan.version_table_schema, self.plan.version_table) if self.plan.current else None
+        self.opened = transaction.open_for_writing(
+            session, self.limits, server_version=self.server_version, version_table=table
+        )
+
+    def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None:
+        if revisions != tuple(revision.id for revision in self.plan.revisions):
+            raise Stop("stale", "the project's revisions have changed since the plan was made")
+        if heads != self.plan.current:
+            was, now = ", ".join(self.plan.current) or "empty", ", ".join(heads) or "empty"
+            raise Stop("stale", f"the version table has changed since the plan was made: it was {was}, now it is {now}")
+        session.query("; ".join(self.limits.statements(self.server_version)))  # env.py may have set its own
+        self.before(session)
+        self._measurement.begin(session)
+        self._copies = overwrites.copy(session, sorted(self.watched_tables), self._measurement.base)
+
+    def revision(self, _session: Session, revision: str) -> None:
+        self.progress(revision)
+        self._measurement.revision(revision)
+
+    def statement(self, _session: Session, sql: str, *, has_parameters: bool, revision: str | None, own: bool) -> str | None:
+        parsed = statements.parse(sql, has_parameters)
+        if not own:
+            if statements.is_read_only(parsed):
+                return None
+            raise Stop("second connection", "it changes something on an asynchronous connection of env.py's own")
+        reason = statements.stop_reason(parsed, rehearsing=self.rehearsing)
+        if reason is not None:
+            raise Stop(reason.kind, reason.sentence.rstrip("."))
+        if revision is not None:
+            # a literal that is not the revision's own may be a row's value: it is not kept
+            kept = redaction.statement(sql, self.sources.get(revision, ""))
+            self._measurement.statement(Statement(sql=kept, has_parameters=has_parameters, revision=revision))
+        return None
+
+    def applied(self, session: Session, revision: str) -> None:  # noqa: ARG002
+        measured = self._measurement.applied(session)
+        if self._copies:
+            measured.overwritten = self._newly_overwritten(overwrites.compare(session, self._copies, self._measurement.now))
+
+    def _newly_overwritten(self, losses: list[Loss]) -> tuple[Loss, ...]:
+        """Return what this revision added to the values that read differently than before the plan."""
+        new = []
+        for loss in losses:
+            count = loss.values or 0
+            added = count - self._overwritten.get(loss.name, 0)
+            self._overwritten[loss.name] = max(count, self._overwritten.get(loss.name, 0))
+            if added > 0:
+                new.append(Loss(kind=loss.kind, name=loss.name, how=loss.how, values=added))
+        return tuple(new)
+
+    def finish(self, session: Session) -> bool:
+        if self.opened is None:
+            raise Stop("no run", "env.py ended without connecting")
+        self.ran = Ran(
+            measurement=self._measurement,
+            schema=catalog.read(session.query),
+            heads=version_rows(session, self.plan),
+            opened=self.opened,
+        )
+        if not self.decide(self.ran):
+            return False
+        transaction.allow_commit(session, self.opened)
+        return True
+
+
+def schema_differences(rehearsed: SchemaSnapshot, live: SchemaSnapshot) -> tuple[Difference, ...]:
+    return () if rehearsed.fingerprint == live.fingerprint else diff(rehearsed, live)
+
+
+def version_rows(session: Session, plan: Plan) -> tuple[str, ...]:
+    table = transaction.quoted(plan.version_table_schema, plan.version_table)
+    return tuple(sorted(row[0] for row in session.query(f"SELECT version_num FROM {table}")))
+
+
+def run(project: Project, connection: Connection, target_revision: str, execution: Execution) -> bool:
+    """Run a plan; return whether it was committed. Raise what `alembic_project.run` raises."""
+    return alembic_project.run(
+        project,
+        connection,
+        mode="rehearse" if execution.rehearsing else "upgrade",
+        revision=target_revision,
+        observer=execution,
+        limit_seconds=execution.limits.transaction.total_seconds(),
+    )

@@ -1,0 +1,84 @@
+"""Turns what a run measured into the ledger: what is gone, and how much it held, counted on the copy as it was."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from migration_pipeline.adapters.measurement import Measured, Thing
+from migration_pipeline.adapters.transaction import quoted
+from migration_pipeline.domain.effects import Loss, RevisionEffects
+
+Query = Callable[[str], Sequence[Sequence[Any]]]
+WITH_ROWS = frozenset({"table", "materialized view"})
+
+
+def effects(
+    revisions: Iterable[Measured], base: Mapping[str, Thing], count: Query | None, is_version_table: Callable[[str], bool]
+) -> tuple[RevisionEffects, ...]:
+    """Return the effects of each revision; with `count`, a query on the database as it was before, also how much is lost."""
+    return tuple(
+        RevisionEffects(
+            revision=one.revision,
+            statements=tuple(one.statements),
+            rows=tuple(change for change in one.rows if not is_version_table(change.table)),
+            lost=tuple(_lost(one, base, count, is_version_table)),
+            seconds=one.seconds,
+            rewritten=tuple(".".join(_path(base[key], base)) for key in one.rewritten),
+        )
+        for one in revisions
+    )
+
+
+def amount_query(loss: Loss) -> str | None:
+    """Return the query that tells how much the object of a loss holds now; None where that is no measure."""
+    if loss.kind in WITH_ROWS or loss.how == "truncated":
+        return f"SELECT count(*) FROM ONLY {quoted(*loss.path)}"
+    if loss.kind == "column":
+        schema, table, column = loss.path
+        return f"SELECT count({quoted(None, column)}) FROM ONLY {quoted(schema, table)}"
+    return None
+
+
+def _lost(
+    one: Measured, base: Mapping[str, Thing], count: Query | None, is_version_table: Callable[[str], bool]
+) -> Iterable[Loss]:
+    gone = set(one.gone)
+    for key in one.gone:
+        thing = base[key]
+        if thing.kind == "large object" or _parent_key(thing) in gone:
+            continue  # told with its table or type, or in one sum
+        yield _counted(Loss(kind=thing.kind, name=".".join(_path(thing, base)), how="dropped", path=_path(thing, base)), count)
+    objects = sum(1 for key in one.gone if base[key].kind == "large object")
+    if objects:
+        yield Loss(kind="large objects", name="large objects", how="unlinked", rows=objects)
+    for change in one.rows:
+        if change.deleted and change.existed and not is_version_table(change.table):
+            yield Loss(kind="rows", name=change.table, how="deleted", rows=change.deleted)
+    if count:
+        for emptied in one.emptied:
+            thing = base[emptied.table]
+            loss = Loss(kind="rows", name=".".join(_path(thing, base)), how="truncated", path=_path(thing, base))
+            held = _counted(loss, count).rows or 0
+            if (missing := held + emptied.rows_added - emptied.rows_now) > 0:
+                yield replace(loss, rows=missing)
+    yield from one.overwritten
+    yield from one.moved_back
+
+
+def _parent_key(thing: Thing) -> str:
+    return f"type {thing.parent}" if thing.kind == "enum label" else thing.parent
+
+
+def _path(thing: Thing, base: Mapping[str, Thing]) -> tuple[str, ...]:
+    if thing.kind == "column":
+        return (thing.schema, base[thing.parent].name, thing.name)
+    return (thing.schema, thing.name) if thing.name else (thing.schema,)
+
+
+def _counted(loss: Loss, count: Query | None) -> Loss:
+    """Return the loss with what the object holds: rows of a table, non-null values of a column."""
+    text = amount_query(loss) if count else None
+    if count is None or text is None:
+        return loss
+    ((number,),) = count(text)
+    return replace(loss, values=number) if loss.kind == "column" else replace(loss, rows=number)

@@ -1,0 +1,89 @@
+"""Asks an Alembic project what is pending, and reads the files of its revisions."""
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from migration_pipeline import errors
+from migration_pipeline.adapters import alembic_project
+from migration_pipeline.adapters.alembic_project import Project
+from migration_pipeline.adapters.execution import Reader
+from migration_pipeline.domain import annotations
+from migration_pipeline.domain import plan as plans
+from migration_pipeline.domain.connection import Connection
+from migration_pipeline.domain.effects import Statement
+from migration_pipeline.domain.plan import Identity, Plan
+
+
+def plan(project: Project, live: Connection, identity: Identity, revision: str) -> Plan:
+    """Return the plan; raise NoPlan, or ProjectFailed when env.py or a revision's file cannot be read."""
+    return _plan(project, live, identity, revision, Reader())[0]
+
+
+def preview(
+    project: Project, live: Connection, identity: Identity, revision: str
+) -> tuple[Plan, list[Statement], frozenset[str]]:
+    """Return the plan, the statements that its revisions would send, and the revisions of which these are all."""
+    reader = Reader()
+    made, facts = _plan(project, live, identity, revision, reader, preview=True)
+    return made, reader.statements, frozenset(facts["previewed"])
+
+
+def _plan(
+    project: Project, live: Connection, identity: Identity, revision: str, reader: Reader, *, preview: bool = False
+) -> tuple[Plan, Mapping[str, Any]]:
+    try:
+        facts = alembic_project.plan(project, live, revision, reader, preview=preview)
+    except errors.ProjectFailed as error:
+        error.next_step = error.next_step or "mend the project until `alembic history` works, then: just plan"
+        raise
+    checksums = {one["path"]: checksum(one["path"]) for one in facts["revisions"]}
+    return plans.make(facts, identity, checksums, revision), facts
+
+
+def plan_or_default(project: Project, live: Connection, identity: Identity) -> Plan:
+    """Return an empty plan with the project's version table. A broken project must not keep anybody from a backup."""
+    facts: dict[str, Any] = {"version_table": "alembic_version", "version_table_schema": None, "current": []}
+    with contextlib.suppress(errors.ProjectFailed):
+        facts |= alembic_project.plan(project, live, "head", Reader())
+    return Plan(
+        identity=identity,
+        target="head",
+        current=tuple(facts["current"]),
+        revisions=(),
+        version_table=facts["version_table"],
+        version_table_schema=facts["version_table_schema"],
+    )
+
+
+def checksum(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise errors.NoPlan(
+            f'The file "{path}" cannot be read.', evidence={"reason": error.strerror}, next_step="just plan"
+        ) from None
+
+
+def check_files(plan: Plan) -> None:
+    """Raise Stale when a revision's file is no longer what the plan was made of."""
+    changed = [revision for revision in plan.revisions if checksum(revision.path) != revision.checksum]
+    if changed:
+        raise errors.Stale(
+            f'The file of revision "{changed[0].id}" has changed since the plan was made; nothing was changed.',
+            evidence={"file": changed[0].path},
+            next_step="just migrate",
+        )
+
+
+def sources(plan: Plan) -> dict[str, str]:
+    """Return the text of each revision's file: what stands in it is code, and may be shown."""
+    return {revision.id: Path(revision.path).read_text("utf-8", "replace") for revision in plan.revisions}
+
+
+def annotations_of(plan: Plan, safety_file: Path | None) -> Mapping[str, annotations.Annotation]:
+    """Return what each revision declares: in its own file, else in the safety file."""
+    elsewhere = annotations.from_safety_file(safety_file.read_text("utf-8", "replace") if safety_file else "")
+    return {revision.id: elsewhere.annotation(revision.id, Path(revision.path).read_bytes()) for revision in plan.revisions}

@@ -1,0 +1,175 @@
+"""Our own sessions on a PostgreSQL server, and what is asked there."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql
+
+from migration_pipeline import errors
+from migration_pipeline.domain import redaction
+from migration_pipeline.domain.connection import Connection
+
+LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+CONNECT_SECONDS = 10
+APPLICATION_NAME = "migration_pipeline"
+
+SERVER = """
+SELECT current_setting('server_version_num')::int, (SELECT system_identifier::text FROM pg_control_system()),
+       current_database()::text, pg_database_size(current_database())
+"""
+
+#: Tables whose rows a dump holds: no foreign tables, no members of an extension, no parents of partitions.
+TABLES = """
+SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (
+  SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1, 2
+"""
+TABLES_A_QUERY = 100
+
+EXTENSIONS = "SELECT extname::text, extversion FROM pg_extension ORDER BY 1"
+
+#: Roles that own or were granted something here: a dump names them and does not hold them.
+ROLES = """
+SELECT DISTINCT r.rolname::text FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND r.rolname !~ '^pg_' ORDER BY 1
+"""
+
+XACT_STATUS = "SELECT pg_xact_status(%s::text::xid8)"
+
+#: A backend is known by its process and its transaction, never by the number alone: numbers are given out again.
+#: backend_xid is the lower half of the 64 bits that pg_current_xact_id() returns.
+BACKEND = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND backend_xid::text::numeric = %s::numeric %% 4294967296"
+
+INVALID_INDEXES = """
+SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE NOT indisvalid AND c.relkind = 'i' ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What a server says of itself."""
+
+    version: int  #: as server_version_num: 150018, 180006
+    system_identifier: str
+    database: str
+    database_bytes: int
+
+    @property
+    def major(self) -> int:
+        return self.version // 10_000
+
+
+@contextlib.contextmanager
+def session(connection: Connection, *, purpose: str, autocommit: bool = True) -> Iterator["psycopg.Connection[Any]"]:
+    """Open a session; raise ServerUnreachable. Errors of the server inside the block are told without DETAIL and CONTEXT."""
+    keywords = connection.keywords(with_password=True)
+    keywords.setdefault("connect_timeout", str(CONNECT_SECONDS))
+    keywords["application_name"] = f"{APPLICATION_NAME} {purpose}"[:63]
+    try:
+        opened = psycopg.connect(**cast("dict[str, Any]", keywords), autocommit=autocommit)
+    except psycopg.OperationalError as error:
+        raise unreachable(connection, error) from None
+    with told(), opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Turn the driver's errors into ours; the message that PostgreSQL gives is redacted, DETAIL and CONTEXT are dropped."""
+    try:
+        yield
+    except psycopg.Error as error:
+        message = redaction.server_message(error.sqlstate or "", error.diag.message_primary or "the connection was lost")
+        raise errors.Failure(
+            "PostgreSQL answered with an error.", evidence={"server": f"{error.sqlstate or ''} {message}".strip()}
+        ) from None
+
+
+def unreachable(connection: Connection, error: psycopg.OperationalError) -> errors.ServerUnreachable:
+    reason = str(error).splitlines()[0] if str(error) else "no reason given"
+    if connection.password:
+        reason = reason.replace(connection.password, "***")
+    return errors.ServerUnreachable(
+        "The PostgreSQL server cannot be reached.",
+        evidence={"database": connection.where, "reason": reason},
+        next_step="check DATABASE_URL and that the server runs, then run the same command again",
+    )
+
+
+def server(opened: "psycopg.Connection[Any]") -> Server:
+    version, system_identifier, database, size = one(opened, SERVER)
+    return Server(version=version, system_identifier=system_identifier, database=database, database_bytes=size)
+
+
+def one(opened: "psycopg.Connection[Any]", query: str, *parameters: object) -> tuple[Any, ...]:
+    """Return the one row of a query."""
+    (row,) = rows(opened, query, *parameters)
+    return row
+
+
+def rows(opened: "psycopg.Connection[Any]", query: str | sql.Composed, *parameters: object) -> list[tuple[Any, ...]]:
+    return opened.execute(query, parameters or None).fetchall()
+
+
+def execute(opened: "psycopg.Connection[Any]", statement: str | sql.Composed, *parameters: object) -> None:
+    opened.execute(statement, parameters or None)
+
+
+def count_rows(opened: "psycopg.Connection[Any]") -> dict[str, int]:
+    """Return the rows of each table, counted in the session's snapshot."""
+    names = [(schema, table) for schema, table in rows(opened, TABLES)]
+    counted: dict[str, int] = {}
+    for start in range(0, len(names), TABLES_A_QUERY):
+        some = names[start : start + TABLES_A_QUERY]
+        counts = [sql.SQL("(SELECT count(*) FROM ONLY {})").format(sql.Identifier(*name)) for name in some]
+        (found,) = rows(opened, sql.SQL("SELECT ") + sql.SQL(", ").join(counts))
+        counted |= {f"{schema}.{table}": count for (schema, table), count in zip(some, found, strict=True)}
+    return counted
+
+
+def version_rows(opened: "psycopg.Connection[Any]", schema: str | None, table: str) -> tuple[str, ...]:
+    """Return the rows of the version table; none where it does not exist."""
+    name = sql.Identifier(*([schema] if schema else []), table)
+    (exists,) = one(opened, "SELECT to_regclass(%s) IS NOT NULL", name.as_string(None))
+    if not exists:
+        return ()
+    return tuple(sorted(row[0] for row in rows(opened, sql.SQL("SELECT version_num FROM {}").format(name))))
+
+
+def catalog_query(opened: "psycopg.Connection[Any]", query: str) -> Sequence[Sequence[Any]]:
+    """Run one text of `catalog.read`."""
+    cursor = opened.execute(query)
+    return cursor.fetchall() if cursor.description else []
+
+
+def outcome(connection: Connection, xid: str) -> str:
+    """Return what became of a transaction: committed, aborted or in progress. Looked at, not guessed.
+
+    https://www.postgresql.org/docs/current/functions-info.html, pg_xact_status.
+    """
+    with session(connection, purpose="looks") as opened:
+        (status,) = one(opened, XACT_STATUS, xid)
+    return str(status)
+
+
+def end_backend(connection: Connection, pid: int, xid: str, *, patience_seconds: float = 10.0) -> bool:
+    """Cancel, then terminate the backend that holds our transaction; return whether it was seen gone."""
+    with session(connection, purpose="ends a backend") as opened:
+        end = time.monotonic() + patience_seconds
+        for attempt in range(1000):
+            (alive,) = one(opened, BACKEND, pid, xid)
+            if not alive:
+                return True
+            if time.monotonic() > end:
+                return False
+            function = "pg_cancel_backend" if attempt == 0 else "pg_terminate_backend"
+            execute(opened, f"SELECT {function}(%s)", pid)
+            time.sleep(0.2)
+    return False

@@ -1,0 +1,143 @@
+"""The operator's terminal: draws the steps of a run, shows the ledger and asks the one question.
+
+It writes to duplicates of the terminal's descriptors, taken before Dagster captures the streams.
+"""
+
+import json
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from migration_pipeline import errors
+from migration_pipeline.cli import drawing
+from migration_pipeline.domain import confirmation
+from migration_pipeline.domain.confirmation import PROMPT, Confirmation
+from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.safety import SafetyReport
+from migration_pipeline.settings import Target
+
+WIDEST_STEP = 16
+
+
+class Terminal:
+    """An `operator.Operator` at a terminal or behind a pipe."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self._as_json = as_json
+        self._err = _console(sys.stderr.fileno())
+        self._out = _console(sys.stdout.fileno())
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._since = time.monotonic()
+        self._result: dict[str, Any] = {}
+        self._error: errors.MigrationPipelineError | None = None
+
+    def __enter__(self) -> Self:
+        if self._err.is_terminal:
+            self._progress = Progress(
+                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(), TimeElapsedColumn(),
+                console=self._err, transient=True,
+            )  # fmt: skip
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def headline(self, target: Target) -> None:
+        """Say which database this is about: the most expensive mistake is the wrong one."""
+        self._err.print(drawing.headline(target))
+
+    def started(self, step: str) -> None:
+        """Draw that a step is running."""
+        self._since = time.monotonic()
+        if self._progress is not None:
+            self._clear()
+            self._task = self._progress.add_task(step, total=None)
+
+    def progress(self, what: str, done: int, total: int | None) -> None:
+        """Draw how far a long piece of work is."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=what, completed=done, total=total)
+
+    def see(self, step: str, value: Any) -> None:
+        """Draw a step that is done, and what it found."""
+        self._clear()
+        line = Text.assemble(("  ✓ ", "green"), (f"{step:<{WIDEST_STEP}}", "bold"), (f"{self._seconds:7.1f} s  ", "dim"))
+        told, below = drawing.found(value)
+        self._err.print(line.append(told), soft_wrap=True)
+        for one in below:
+            self._err.print(one)
+        self._result |= drawing.result(step, value)
+
+    def failed(self, step: str, error: errors.MigrationPipelineError) -> None:
+        """Draw a step that failed; the error itself is told at the end."""
+        self._clear()
+        refused = isinstance(error, errors.Refusal)
+        mark, word = ("■", "refused") if refused else ("✗", "failed")
+        self._err.print(
+            Text.assemble(
+                (f"  {mark} ", "red"), (f"{step:<{WIDEST_STEP}}", "bold"), (f"{self._seconds:7.1f} s  ", "dim"), (word, "red")
+            )
+        )
+        self._error = error
+
+    def confirm(self, plan: Plan, report: SafetyReport) -> Confirmation:
+        """Show the ledger, ask, and read one line: from the terminal, or from what was piped to us."""
+        if self._progress is not None:
+            self._progress.stop()
+        self._err.print(drawing.ledger(plan, report))
+        self._err.print(Text(PROMPT + " ", style="bold red"), end="")
+        self._err.file.flush()
+        answer = sys.stdin.readline() if sys.stdin is not None else ""
+        if not sys.stdin.isatty():
+            self._err.print()
+        if self._progress is not None:
+            self._progress.start()
+        return confirmation.from_prompt(answer.rstrip("\n") if answer else None, plan.fingerprint)
+
+    def finish(self, *, success: bool) -> int:
+        """Print the result, and return the exit code."""
+        if self._error is not None:
+            self.error(self._error)
+            return self._error.exit_code
+        if self._as_json:
+            self._out.file.write(json.dumps({"ok": success, **self._result}, indent=2, default=str) + "\n")
+            self._out.file.flush()
+        return 0 if success else 1
+
+    def tell(self, drawn: RenderableType, result: dict[str, Any]) -> None:
+        """Print an answer: drawn, or as JSON."""
+        if self._as_json:
+            self._out.file.write(json.dumps({"ok": True, **result}, indent=2, default=str) + "\n")
+            self._out.file.flush()
+        else:
+            self._out.print(drawn)
+
+    def error(self, error: errors.MigrationPipelineError) -> None:
+        """Tell an error: what, evidence, next."""
+        if self._as_json:
+            told = {"ok": False, "error": type(error).__name__, "what": error.what, "evidence": error.evidence, "next": error.next_step}
+            self._out.file.write(json.dumps({**self._result, **told}, indent=2, default=str) + "\n")
+            self._out.file.flush()
+        self._err.print(drawing.error(error), soft_wrap=True)
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._since
+
+    def _clear(self) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+
+def _console(descriptor: int) -> Console:
+    return Console(file=os.fdopen(os.dup(descriptor), "w", encoding="utf-8"), highlight=False)

@@ -1,0 +1,187 @@
+"""One op a step, each thin: config, one step function, metadata, a value. No SQL here, and no decision about safety."""
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pydantic
+
+from migration_pipeline import errors, steps
+from migration_pipeline.defs import metadata
+from migration_pipeline.defs.resources import WorkplaceResource
+from migration_pipeline.domain import confirmation
+from migration_pipeline.domain.backups import Backup, VerifiedBackup
+from migration_pipeline.domain.confirmation import Confirmation
+from migration_pipeline.domain.effects import Rehearsal
+from migration_pipeline.domain.safety import SafetyReport
+from migration_pipeline.operator import desk
+from migration_pipeline.steps import Preflight, UpgradeResult
+
+TARGET_TAG = "migration/target"
+POSTGRES = {"kind": "postgres"}
+
+
+class PreflightConfig(dg.Config):
+    revision: str = pydantic.Field(default="head", description="Up to which revision: an id, head, +1.")
+
+
+class BackupConfig(dg.Config):
+    reuse_recent_backup: bool = pydantic.Field(
+        default=False, description="Use the verified backup that preflight found, if the database has not changed since."
+    )
+
+
+class ConfirmConfig(dg.Config):
+    confirmation: str = pydantic.Field(
+        default="", description="CONFIRM and the first 8 characters of the plan's fingerprint, as the ledger shows them."
+    )
+
+
+@contextlib.contextmanager
+def told(context: dg.OpExecutionContext) -> Iterator[None]:
+    """Turn our errors into Dagster's Failure: the one place. What is no error of ours is named by type and place alone."""
+    desk.present.started(context.op.name)
+    try:
+        yield
+    except errors.MigrationPipelineError as error:
+        ours = error
+    except Exception as error:  # noqa: BLE001 - its own text may hold row values, and would be stored
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        ours = errors.Failure(
+            "The pipeline itself failed; nothing was committed after this step began.",
+            evidence={"error": type(error).__name__, "at": f"{frame.filename}, line {frame.lineno}"},
+            next_step="just plan, to see where the database is, and report this error",
+        )
+    else:
+        return
+    desk.present.failed(context.op.name, ours)
+    raise dg.Failure(description=str(ours), metadata=metadata.of_error(ours), allow_retries=False) from None
+
+
+def seen(context: dg.OpExecutionContext, value: Any) -> Any:
+    """Show a step's value: to the operator, and as metadata."""
+    desk.present.see(context.op.name, value)
+    context.add_output_metadata(metadata.of(value))
+    return value
+
+
+@dg.op(out=dg.Out(Preflight, is_required=False), tags=POSTGRES)
+def preflight(context: dg.OpExecutionContext, config: PreflightConfig, workplace: WorkplaceResource) -> Iterator[Any]:
+    """Look at the server, the role, the tools and the plan; demand a verified backup younger than 24 hours."""
+    with told(context):
+        context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
+        found = steps.preflight(workplace.place, config.revision)
+    desk.present.see(context.op.name, found)
+    if found.plan.is_empty:
+        context.log.info(f"Nothing is pending: the database is at {', '.join(found.plan.current) or 'no revision'}.")
+        return
+    yield dg.Output(found, metadata=metadata.of(found))
+
+
+@dg.op(tags=POSTGRES)
+def backup(
+    context: dg.OpExecutionContext, config: BackupConfig, workplace: WorkplaceResource, preflight: Preflight
+) -> Backup:
+    """Take the pre-migration backup with pg_dump, and record in the same snapshot what it holds."""
+    with told(context):
+        if config.reuse_recent_backup and preflight.recent_backup is not None:
+            taken = steps.reuse_backup(workplace.place, preflight.plan, preflight.recent_backup)
+        else:
+            taken = steps.backup(workplace.place, preflight.plan, protects=True)
+    context.log_event(metadata.materialized_backup(taken))
+    return seen(context, taken)  # type: ignore[no-any-return]
+
+
+@dg.op(tags=POSTGRES)
+def backup_now(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> VerifiedBackup:
+    """Take a backup and verify it by a restore, whether or not a migration is pending."""
+    with told(context):
+        context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
+        plan = steps.plan_for_backup(workplace.place)
+        taken = steps.backup(workplace.place, plan, protects=False)
+        desk.present.see("backup", taken)
+        desk.present.started("verify_backup")
+        verified = steps.verify_backup(workplace.place, taken, plan)
+    context.log_event(metadata.materialized_backup(verified.backup))
+    context.add_output_metadata(metadata.of(verified))
+    desk.present.see("verify_backup", verified)
+    return verified
+
+
+@dg.op(tags=POSTGRES)
+def verify_backup(
+    context: dg.OpExecutionContext, workplace: WorkplaceResource, preflight: Preflight, backup: Backup
+) -> VerifiedBackup:
+    """Restore the backup into a scratch database; compare row counts and schema with what was recorded."""
+    with told(context):
+        verified = steps.verify_backup(workplace.place, backup, preflight.plan)
+    return seen(context, verified)  # type: ignore[no-any-return]
+
+
+@dg.op(tags=POSTGRES)
+def rehearse(
+    context: dg.OpExecutionContext, workplace: WorkplaceResource, preflight: Preflight, verified: VerifiedBackup
+) -> Rehearsal:
+    """Run the pending revisions on the restored copy and measure what they do."""
+    with told(context):
+        rehearsal = steps.rehearse(workplace.place, preflight.plan, verified)
+    return seen(context, rehearsal)  # type: ignore[no-any-return]
+
+
+@dg.op
+def classify_safety(
+    context: dg.OpExecutionContext, workplace: WorkplaceResource, preflight: Preflight, rehearsal: Rehearsal
+) -> SafetyReport:
+    """Hold together what each revision declares, what its SQL predicts and what was measured."""
+    with told(context):
+        report = steps.classify_safety(workplace.place, preflight.plan, rehearsal)
+        context.add_output_metadata(metadata.of(report))
+        desk.present.see(context.op.name, report)
+        report.raise_if_refused()
+    return report
+
+
+@dg.op
+def confirm(context: dg.OpExecutionContext, config: ConfirmConfig, preflight: Preflight, report: SafetyReport) -> Confirmation:
+    """Ask for CONFIRM where data is lost; let everything else pass without a question."""
+
+    def answer(fingerprint: str) -> Confirmation:
+        if config.confirmation:
+            return confirmation.from_config(config.confirmation, fingerprint)
+        return desk.present.confirm(preflight.plan, report)
+
+    with told(context):
+        consent = steps.confirm(preflight.plan, report, answer)
+    return seen(context, consent)  # type: ignore[no-any-return]
+
+
+@dg.op(tags=POSTGRES)
+def upgrade(
+    context: dg.OpExecutionContext,
+    workplace: WorkplaceResource,
+    preflight: Preflight,
+    verified: VerifiedBackup,
+    rehearsal: Rehearsal,
+    confirmation: Confirmation,
+) -> UpgradeResult:
+    """Run the revisions on the live database in one transaction; commit when it did what the rehearsal did."""
+    with told(context):
+        result = steps.upgrade(workplace.place, preflight.plan, verified, rehearsal, confirmation)
+    context.log_event(metadata.materialized_schema(preflight.plan, result))
+    return seen(context, result)  # type: ignore[no-any-return]
+
+
+@dg.op(tags=POSTGRES)
+def post_check(
+    context: dg.OpExecutionContext,
+    workplace: WorkplaceResource,
+    preflight: Preflight,
+    rehearsal: Rehearsal,
+    result: UpgradeResult,
+) -> None:
+    """Look at the live database once more: the planned heads, the rehearsed schema, nothing invalid."""
+    with told(context):
+        checked = steps.post_check(workplace.place, preflight.plan, rehearsal, result)
+    seen(context, checked)

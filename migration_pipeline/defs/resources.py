@@ -1,0 +1,61 @@
+"""What the ops are given: the workplace of the run's Target, and a store for the values that travel between them."""
+
+import contextlib
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pydantic
+from upath import UPath
+
+from migration_pipeline import settings
+from migration_pipeline.operator import desk
+from migration_pipeline.workplace import Workplace
+
+
+class WorkplaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The Target's database, store and scratch server; its lock and its restored copy live as long as the run."""
+
+    target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
+    _place: Workplace | None = pydantic.PrivateAttr(default=None)
+
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Any, None, None]:
+        """Open the workplace at its first use, so that wrong settings fail a step and not the start of the run."""
+        self._run_id = context.run_id or "unknown"
+        try:
+            yield self
+        finally:
+            if self._place is not None:
+                self._place.close()
+
+    _run_id: str = pydantic.PrivateAttr(default="")
+
+    @property
+    def place(self) -> Workplace:
+        if self._place is None:
+            target = settings.load(os.environ, Path.cwd(), self.target or None)
+            self._place = Workplace(target=target, run_id=self._run_id, progress=desk.present.progress)
+        return self._place
+
+
+class JsonIOManager(dg.UPathIOManager):
+    """Keeps each value as JSON, validated by its type when it is read back: no pickles, and a run can be resumed."""
+
+    extension = ".json"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:  # noqa: ARG002
+        path.write_bytes(pydantic.TypeAdapter(type(obj)).dump_json(obj))
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
+        return pydantic.TypeAdapter(context.dagster_type.typing_type).validate_json(path.read_bytes())
+
+
+@dg.io_manager
+def json_values(context: dg.InitResourceContext) -> JsonIOManager:
+    """Values between steps, below DAGSTER_HOME."""
+    if context.instance is None:
+        raise dg.DagsterInvariantViolationError("values between steps need a Dagster instance")
+    return JsonIOManager(base_path=UPath(context.instance.storage_directory()))

@@ -1,0 +1,1 @@
+"""Pure values and decisions: no clock, environment, files, network, Dagster or SQLAlchemy."""

@@ -1,0 +1,118 @@
+"""What may be sent: reads one captured statement and says why it must not reach the server, if so. It sends nothing itself.
+
+A rehearsal runs beside other databases: what it may not send is in `domain/stops.py`, as data.
+"""
+
+from collections.abc import Iterator
+
+from migration_pipeline.domain import functions, plpgsql, sql, stops, tokens
+from migration_pipeline.domain.sql import Parsed, parse
+from migration_pipeline.domain.stops import Stop, StopKind
+
+__all__ = ["Parsed", "Stop", "StopKind", "command", "is_read_only", "parse", "stop_reason"]
+
+
+def stop_reason(parsed: Parsed, *, rehearsing: bool) -> Stop | None:
+    """Return why this text must not be sent, or None. Transaction control comes first, then what cannot run in one."""
+    found = list(_stops(parsed, rehearsing=rehearsing))
+    return min(found, key=lambda stop: list(StopKind).index(stop.kind)) if found else None
+
+
+def _stops(parsed: Parsed, *, rehearsing: bool) -> Iterator[Stop]:
+    """Yield what the parser sees first: its sentences are the plainer ones."""
+    unread: list[tuple[str, bool]] = []
+    for text in plpgsql.all_statements(parsed):
+        if text.tree is None:
+            unread.append((text.sql, False))
+        for node in text.nodes:
+            if sql.kind(node) != "DoStmt":
+                yield from stops.in_node(node, rehearsing=rehearsing)
+                continue
+            block = plpgsql.body(node)
+            unread.append((block.unread, True))
+            if block.controls_transaction:
+                yield Stop.of(StopKind.TRANSACTION_CONTROL, "COMMIT or ROLLBACK in a DO block")
+    for words, is_block in unread:
+        yield from stops.in_words(words, rehearsing=rehearsing, is_block=is_block)
+
+
+#: Settings that would undo what makes a connection read-only, or hide what happens on it.
+GUARDED_SETTINGS = frozenset(
+    {"session_replication_role", "transaction_read_only", "default_transaction_read_only", "session_authorization", "role"}
+)
+
+
+def is_read_only(parsed: Parsed) -> bool:
+    """Tell whether a text only looks: a plain SELECT of known functions, SHOW, EXPLAIN without ANALYZE, an ordinary SET."""
+    return bool(parsed.pieces) and all(_reads(node) for node in parsed.nodes)
+
+
+def _reads(node: sql.Node) -> bool:
+    match sql.kind(node):
+        case "SelectStmt":
+            return not node.HasField("into_clause") and not len(node.locking_clause)
+        case "FuncCall":
+            name = sql.dotted(node.funcname)
+            return functions.is_reading(name.schema, name.name) and not _sets_guarded(node)
+        case "VariableSetStmt":
+            multi = any(item.def_elem.defname == "transaction_read_only" for item in node.args)
+            return node.name.lower() not in GUARDED_SETTINGS and node.kind != tokens.pg.VAR_RESET_ALL and not multi
+        case "VariableShowStmt":
+            return True
+        case "ExplainStmt":
+            return not sql.is_analyzing(node)
+        case _:
+            return False
+
+
+def _sets_guarded(call: sql.Node) -> bool:
+    if sql.dotted(call.funcname).name != "set_config":
+        return False
+    setting = sql.string_of(call.args[0]) if len(call.args) else None
+    return setting is None or setting.lower() in GUARDED_SETTINGS
+
+
+BY_NODE = {"SelectStmt": "SELECT", "InsertStmt": "INSERT", "UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "MergeStmt": "MERGE"}
+
+
+def command(parsed: Parsed) -> str:
+    """Return the short name of a text's first statement, such as `ALTER TABLE`; `unknown` when it cannot be read."""
+    if parsed.pieces and (name := BY_NODE.get(sql.kind(parsed.pieces[0].statement))):
+        return name
+    return leading_words(parsed.pieces[0].text if parsed.pieces else parsed.sql) or "unknown"
+
+
+VERBS = frozenset(
+    """ABORT ALTER ANALYZE BEGIN CALL CHECKPOINT CLOSE CLUSTER COMMENT COMMIT COPY CREATE DEALLOCATE DECLARE DELETE DISCARD DO
+    DROP END EXECUTE EXPLAIN FETCH GRANT IMPORT INSERT LISTEN LOAD LOCK MERGE MOVE NOTIFY PREPARE REASSIGN REFRESH REINDEX RELEASE
+    RESET REVOKE ROLLBACK SAVEPOINT SECURITY SELECT SET SHOW START TRUNCATE UNLISTEN UPDATE VACUUM VALUES WITH""".split()  # noqa: SIM905 - a list to read, not to scan
+)
+WITH_OBJECT = frozenset({"ALTER", "CREATE", "DROP", "REFRESH"})
+MODIFIERS = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "UNLOGGED", "UNIQUE", "GLOBAL", "LOCAL", "RECURSIVE", "CONSTRAINT"})
+TWO_WORDS = frozenset({"MATERIALIZED", "FOREIGN", "EVENT", "DEFAULT", "USER", "ACCESS", "TEXT", "OPERATOR"})
+PAIRS = frozenset(
+    {("PREPARE", "TRANSACTION"), ("SET", "CONSTRAINTS"), ("SECURITY", "LABEL"), ("DROP", "OWNED"), ("REASSIGN", "OWNED"),
+     ("ROLLBACK", "PREPARED"), ("COMMIT", "PREPARED"), ("IMPORT", "FOREIGN"), ("START", "TRANSACTION")}
+)  # fmt: skip
+
+
+def leading_words(text: str) -> str:
+    """Return the words of PostgreSQL's own language that a text begins with: never a name, never a value."""
+    words: list[str] = stops.WORD.findall(stops.without_quotes(text[:2000]).upper())[:6]
+    if not words or words[0] not in VERBS:
+        return ""
+    if tuple(words[:2]) in PAIRS:
+        return " ".join(words[:2])
+    if words[0] not in WITH_OBJECT:
+        return words[0]
+    rest = [word for word in words[1:] if word not in MODIFIERS]
+    if not rest or rest[0] not in OBJECTS:
+        return words[0]
+    return " ".join([words[0], *rest[: 2 if rest[0] in TWO_WORDS and rest[1:2] and rest[1] in OBJECTS else 1]])
+
+
+OBJECTS = TWO_WORDS | frozenset(
+    """AGGREGATE CAST CLASS COLLATION CONVERSION DATABASE DATA DOMAIN EXTENSION FAMILY FUNCTION GROUP INDEX LANGUAGE MAPPING
+    METHOD OWNED POLICY PRIVILEGES PROCEDURE PUBLICATION ROLE ROUTINE RULE SCHEMA SEARCH SEQUENCE SERVER STATISTICS
+    SUBSCRIPTION SYSTEM TABLE TABLESPACE TRANSFORM TRIGGER TYPE VIEW""".split()  # noqa: SIM905 - a list to read, not to scan
+)

@@ -1,0 +1,537 @@
+"""Runs an Alembic project's revisions in the project's own interpreter, in one transaction that it never ends by itself.
+
+The pipeline starts this file as a child process and speaks JSON lines with it: here every statement is a question before
+it is sent, every revision applied is reported, and the last question is "commit or roll back?". End of input is roll back.
+
+Whatever `env.py` asks for, it gets our one connection: the drivers' `connect` functions are replaced, so that no URL in the
+project reaches another database, and `commit`, `rollback`, `close` and `autocommit` of that connection do nothing outside
+a revision and stop the run inside one.
+
+Needs Python 3.8, Alembic 1.8, SQLAlchemy 1.4 and psycopg2 or psycopg; imports nothing else, and nothing of this package.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    del sys.path[0]  # this package's folder: its modules must not hide the project's own (settings, errors, ...)
+
+import argparse
+import importlib.util
+import json
+import os
+import queue
+import threading
+import time
+import traceback
+
+GRACE_SECONDS = 3  # how long a cancelled statement has to end once the pipeline is gone
+
+
+class Stopped(BaseException):
+    """The pipeline said stop, or the project did what cannot be rolled back. No `except Exception` may swallow it."""
+
+    def __init__(self, kind, reason):
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Pipe:
+    """The two streams to the pipeline, moved off stdin and stdout, which the project may use as it likes."""
+
+    def __init__(self):
+        self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        answers = os.fdopen(os.dup(0), "r", encoding="utf-8")
+        silence = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(silence, descriptor)
+        self._answers = queue.Queue()
+        self.hung_up = None  # called when the pipeline is gone
+        threading.Thread(target=self._read, args=(answers,), daemon=True).start()
+
+    def _read(self, answers):
+        for line in answers:
+            self._answers.put(json.loads(line))
+        self._answers.put(None)
+        if self.hung_up:
+            self.hung_up()
+        time.sleep(GRACE_SECONDS)
+        os._exit(1)  # a closed socket is a rolled-back transaction
+
+    def send(self, **message):
+        self._out.write(json.dumps(message, default=str) + "\n")
+        self._out.flush()
+
+    def receive(self):
+        message = self._answers.get()
+        if message is None:
+            raise Stopped("hung up", "the pipeline is gone")
+        return message
+
+
+class Session:
+    """The one connection, and the conversation about it."""
+
+    def __init__(self, pipe, start):
+        self.pipe = pipe
+        self.start = start
+        self.connection = None  # the guarded DB-API connection
+        self.revision = None  # the revision that is running
+        self.doomed = None  # why nothing more may be sent: the first failure
+        self.database_error = None  # the first error that the server answered with
+        self.statement = None
+        self.quiet = False  # our own queries are no questions
+
+    def ask(self, question, **facts):
+        """Ask the pipeline, answer its queries from inside the transaction, and return its answer."""
+        self.pipe.send(ask=question, **facts)
+        while True:
+            answer = self.pipe.receive()
+            if "query" in answer:
+                self.pipe.send(**self._result(answer["query"]))
+            elif answer["answer"] == "stop":
+                self.stop(answer["kind"], answer["reason"])
+            else:
+                return answer
+
+    def _result(self, sql):
+        self.quiet = True
+        try:
+            cursor = self.connection.cursor()
+            try:
+                cursor.execute(sql)
+                rows = cursor.fetchall() if cursor.description else []
+            finally:
+                cursor.close()
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises is the answer
+            return {"error": describe(error)}
+        else:
+            return {"rows": [list(row) for row in rows]}
+        finally:
+            self.quiet = False
+
+    def question(self, sql, has_parameters, own=True):
+        """Ask whether a statement may be sent; return the text to send instead, or None. Raise Stopped when it may not."""
+        if self.quiet:
+            return None
+        if self.doomed:
+            raise Stopped("doomed", self.doomed)
+        self.statement = sql
+        return self.ask("statement", sql=sql, parameters=has_parameters, revision=self.revision, own=own).get("instead")
+
+    def stop(self, kind, reason):
+        self.doomed = self.doomed or reason
+        raise Stopped(kind, reason)
+
+    def answered(self, error):
+        """Remember the server's first error: what follows it is often only "current transaction is aborted"."""
+        if self.quiet:
+            return
+        if error is None:
+            self.database_error = None
+        elif self.database_error is None:
+            self.database_error = dict(describe(error), statement=self.statement)
+
+    def ends(self, how):
+        """Somebody ends the transaction: nothing to do outside a revision, where it is ours to end; fatal inside one."""
+        if self.revision is not None and not self.quiet:
+            self.stop("ends transaction", "it ends the transaction itself: " + how)
+
+    def connect(self, driver):
+        """Return the one connection, opened at the first call. Raise Stopped for a second one inside a revision."""
+        if self.connection is None:
+            self.connection = DRIVERS[driver](self)
+            self.pipe.hung_up = self.connection.cancel
+            self.driver = driver
+            self.ask("connected", driver=driver)
+        elif self.revision is not None:
+            self.stop("second connection", "it opens a second connection")
+        elif driver != self.driver:
+            self.stop("second connection", "env.py connects with " + self.driver + " and with " + driver)
+        return self.connection
+
+
+def guarded(session, connection_class):
+    """Return a subclass of a DB-API connection class whose transaction only we can end."""
+
+    class Guarded(connection_class):
+        def commit(self):
+            session.ends("commit()")
+
+        def rollback(self):
+            session.ends("rollback()")
+
+        def close(self):
+            pass
+
+        @property
+        def autocommit(self):
+            return False
+
+        @autocommit.setter
+        def autocommit(self, value):
+            if value:
+                session.ends("autocommit")
+
+        def set_autocommit(self, value):
+            self.autocommit = value
+
+        @property
+        def isolation_level(self):
+            return None
+
+        @isolation_level.setter
+        def isolation_level(self, level):
+            if level in (0, "AUTOCOMMIT"):
+                session.ends("autocommit")
+
+        def set_isolation_level(self, level):
+            self.isolation_level = level
+
+        def set_session(self, *args, **kwargs):
+            pass
+
+        def really_end(self, how):
+            getattr(connection_class, how)(self)
+
+    return Guarded
+
+
+def asking(session, cursor_class, text):
+    """Return a subclass of a DB-API cursor class that asks before it sends anything."""
+
+    def method(name):
+        original = getattr(cursor_class, name)
+
+        def execute(self, query, parameters=None, *args, **kwargs):
+            instead = session.question(text(self, query, name), parameters is not None)
+            if instead is not None:
+                query, parameters = instead, None
+            if parameters is not None:
+                args = (parameters, *args)
+            try:
+                result = original(self, query, *args, **kwargs)
+            except Exception as error:
+                session.answered(error)
+                raise
+            session.answered(None)
+            return result
+
+        return execute
+
+    names = ("execute", "executemany", "stream", "copy", "copy_expert", "copy_from", "copy_to", "callproc")
+    return type("Asking", (cursor_class,), {name: method(name) for name in names if hasattr(cursor_class, name)})
+
+
+def psycopg2_connection(session):
+    import psycopg2
+    import psycopg2.extensions
+
+    def text(cursor, query, name):
+        if name in ("copy_from", "copy_to"):
+            return "COPY ..."
+        if name == "callproc":
+            return "SELECT * FROM " + query + "()"
+        if isinstance(query, bytes):
+            return query.decode("utf-8", "replace")
+        return query if isinstance(query, str) else query.as_string(cursor)
+
+    cursors = {}
+
+    class Connection(guarded(session, psycopg2.extensions.connection)):
+        def cursor(self, *args, cursor_factory=None, **kwargs):
+            wanted = cursor_factory or self.cursor_factory or psycopg2.extensions.cursor
+            if wanted not in cursors:
+                cursors[wanted] = asking(session, wanted, text)
+            return super().cursor(*args, cursor_factory=cursors[wanted], **kwargs)
+
+    return original["psycopg2"](connection_factory=Connection, **session.start["connection"])
+
+
+def psycopg_connection(session):
+    import psycopg
+
+    def text(cursor, query, _name):
+        if isinstance(query, bytes):
+            return query.decode("utf-8", "replace")
+        return query if isinstance(query, str) else query.as_string(cursor)
+
+    class Connection(guarded(session, psycopg.Connection)):
+        pass
+
+    connection = original["psycopg"](Connection, **session.start["connection"])
+    connection.cursor_factory = asking(session, psycopg.Cursor, text)
+    connection.server_cursor_factory = asking(session, psycopg.ServerCursor, text)
+    return connection
+
+
+DRIVERS = {"psycopg2": psycopg2_connection, "psycopg": psycopg_connection}
+original = {}
+
+
+def replace_connect(session):
+    """Send every connection of this process to the database that the pipeline named, whatever URL is asked for."""
+    if importlib.util.find_spec("psycopg2"):
+        import psycopg2
+
+        original["psycopg2"] = psycopg2.connect
+        psycopg2.connect = lambda *_args, **_kwargs: session.connect("psycopg2")
+    if importlib.util.find_spec("psycopg"):
+        import psycopg
+
+        original["psycopg"] = psycopg.Connection.connect.__func__
+        connect = classmethod(lambda _cls, *_args, **_kwargs: session.connect("psycopg"))
+        psycopg.Connection.connect = connect
+        psycopg.connect = psycopg.Connection.connect
+        connect_async = psycopg.AsyncConnection.connect.__func__
+        # An asynchronous env.py opens a connection that Alembic then does not use: ours takes its place in `configure`.
+        psycopg.AsyncConnection.connect = classmethod(
+            lambda cls, *_args, **_kwargs: connect_async(cls, **session.start["connection"])
+        )
+    if importlib.util.find_spec("asyncpg"):
+        import asyncpg
+
+        connect_asyncpg = asyncpg.connect
+        asyncpg.connect = lambda *_args, **_kwargs: connect_asyncpg(session.start["asyncpg_url"])
+
+
+def watch_asynchronous_connections(session):
+    """Ask about statements on connections that are not ours: what they do would not be part of the transaction."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def before(connection, _cursor, statement, parameters, _context, _many):
+        if getattr(connection.dialect, "is_async", False):
+            session.question(statement, bool(parameters), own=False)
+
+
+def alembic_connection(session, given):
+    """Return the SQLAlchemy connection that Alembic shall use: the given one where it is ours, else one made of ours."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    if given is not None and not getattr(given.dialect, "is_async", False):
+        record = given.connection
+        raw = getattr(record, "dbapi_connection", None) or record.connection
+        if raw is not session.connection:
+            session.stop("other database", "env.py connects with " + given.dialect.name + ", not with psycopg or psycopg2")
+        connection = given
+    else:
+        driver = "psycopg2" if "psycopg2" in original else "psycopg"
+        connection = create_engine("postgresql+" + driver + "://", poolclass=NullPool).connect()
+    if not connection.in_transaction():
+        connection.begin()
+    return connection
+
+
+def run(session):
+    """Run env.py with our function in the place of Alembic's, as `alembic.command.upgrade` does."""
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    start = session.start
+    planning = start["mode"] in ("plan", "preview")
+    options = argparse.Namespace(config=start["config"], x=None, name="alembic", raiseerr=True, quiet=True)
+    config = Config(start["config"], cmd_opts=options)
+    config.set_main_option("sqlalchemy.url", driver_url(start, config).replace("%", "%%"))
+    config.attributes["migration_pipeline"] = start["mode"]
+    script = ScriptDirectory.from_config(config)
+    runs = []
+
+    def steps(heads, context):
+        runs.append(heads)
+        if len(runs) > 1:
+            session.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
+        if planning:
+            plan = facts(script, context, heads, start["revision"])
+            session.pipe.send(event="plan", **plan)
+            if start["mode"] == "preview" and plan["revisions"]:
+                preview(session, script._upgrade_revs(start["revision"], heads))
+            return []
+        pending = script._upgrade_revs(start["revision"], heads)
+        session.ask("begin", heads=sorted(heads), revisions=[step.revision.revision for step in pending])
+        return [watched(session, step) for step in pending]
+
+    def configure(connection=None, **kwargs):
+        for key in ("url", "dialect_name", "transaction_per_migration", "as_sql"):
+            kwargs.pop(key, None)
+        configure_original(connection=alembic_connection(session, connection), transaction_per_migration=False, **kwargs)
+        environment.get_context().on_version_apply_callbacks += (applied,)
+
+    def applied(step, **_kwargs):
+        session.ask("applied", revision=step.up_revision_id)
+
+    def autocommit_block(_context):
+        session.stop("not transactional", "it uses autocommit_block()")
+
+    MigrationContext.autocommit_block = autocommit_block
+    environment = EnvironmentContext(
+        config, script, fn=steps, as_sql=False, destination_rev=start["revision"], dont_mutate=planning
+    )
+    configure_original = environment.configure
+    environment.configure = configure
+    with environment:
+        script.run_env()
+    if not runs:
+        session.stop("no run", "env.py ended without running the migrations")
+
+
+def preview(session, pending):
+    """Call the upgrade functions while the pipeline lets nothing but reading through: what they would send is known then.
+
+    The first that cannot go on without its effects ends it: the others might build on them.
+    """
+    for step in pending:
+        try:
+            watched(session, step).migration_fn()
+        except (Exception, Stopped):  # noqa: BLE001 - the answer is "unknown", whatever it is
+            session.doomed = session.error = None
+            return
+        session.pipe.send(event="previewed", revision=step.revision.revision)
+
+
+def driver_url(start, config):
+    """Return the URL for the driver that the project's own URL names, else for one that is installed; no password in it."""
+    wanted = (config.get_main_option("sqlalchemy.url") or "").split(":")[0].partition("+")[2] or start["driver"]
+    if wanted not in start["urls"] or not importlib.util.find_spec(wanted):
+        wanted = next((name for name in ("psycopg2", "psycopg") if name in original), "psycopg2")
+    return start["urls"][wanted]
+
+
+def watched(session, step):
+    """Wrap a step's upgrade function so that we know which revision runs, and that it failed even if env.py hides it."""
+    migrate = step.migration_fn
+    revision = step.revision.revision
+
+    def upgrade(**kwargs):
+        session.ask("revision", revision=revision)
+        session.revision = revision
+        try:
+            migrate(**kwargs)
+        except BaseException as error:
+            session.doomed = session.doomed or "revision " + revision + " failed"
+            session.error = session.error or failure(session, error)
+            raise
+        finally:
+            session.revision = None
+
+    step.migration_fn = upgrade
+    return step
+
+
+Session.error = None
+
+
+def facts(script, context, heads, target):
+    """What a plan is made of; nothing here decides."""
+    from alembic.util.exc import CommandError
+
+    known, unknown = [], []
+    for head in heads:
+        try:
+            known.append(script.get_revision(head).revision)
+        except CommandError:
+            unknown.append(head)
+    plan = {
+        "current": sorted(heads),
+        "unknown": sorted(unknown),
+        "heads": sorted(script.get_heads()),
+        "version_table": context.version_table,
+        "version_table_schema": context.version_table_schema,
+        "revisions": [],
+        "error": None,
+    }
+    try:
+        steps = [] if unknown else script._upgrade_revs(target, tuple(heads))
+        plan["revisions"] = [described(step.revision) for step in steps]
+    except CommandError as error:
+        plan["error"] = str(error)
+    return plan
+
+
+def described(revision):
+    down = revision.down_revision or ()
+    return {
+        "id": revision.revision,
+        "down": [down] if isinstance(down, str) else list(down),
+        "path": os.path.abspath(revision.path),
+        "title": (revision.doc or "").strip().splitlines()[:1],
+    }
+
+
+def describe(error):
+    """What may be told of a database error. The pipeline redacts it; DETAIL, CONTEXT and parameters are never read."""
+    error = getattr(error, "orig", None) or error
+    diagnosis = getattr(error, "diag", None)
+    told = {"type": type(error).__name__, "sqlstate": getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)}
+    if diagnosis is not None:
+        for name in ("message_primary", "schema_name", "table_name", "column_name", "constraint_name"):
+            told[name] = getattr(diagnosis, name, None)
+    return told
+
+
+def failure(session, error):
+    """Describe what ended the run."""
+    kind = type(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    told = {
+        "type": kind.__module__ + "." + kind.__qualname__,
+        "stopped": error.kind if isinstance(error, Stopped) else None,
+        # a database error speaks through `describe`: its own text holds DETAIL and parameters
+        "message": None if hasattr(error, "orig") or hasattr(error, "diag") else str(error),
+        "revision": session.revision,
+        "statement": session.statement if session.revision else None,
+        "database": session.database_error,
+        "frames": [[frame.filename, frame.lineno, frame.name] for frame in frames],
+    }
+    if told["database"] is None and told["message"] is None:
+        told["database"] = dict(describe(error), statement=session.statement)
+    return told
+
+
+def main():
+    pipe = Pipe()
+    session = None
+    try:
+        import alembic
+        import sqlalchemy
+
+        pipe.send(
+            event="hello", python=sys.version.split()[0], alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__
+        )
+        start = pipe.receive()
+        os.environ.update(start["environment"])
+        os.chdir(start["folder"])
+        session = Session(pipe, start)
+        replace_connect(session)
+        if not original:
+            session.stop("no driver", "neither psycopg2 nor psycopg is installed in the project's environment")
+        watch_asynchronous_connections(session)
+        run(session)
+        if session.error is None and start["mode"] in ("rehearse", "upgrade"):
+            end(session)
+            return
+    except BaseException as error:  # noqa: BLE001 - the pipeline must hear of everything
+        if session is None:
+            pipe.send(event="failed", error={"type": type(error).__name__, "message": str(error), "frames": []})
+            return
+        session.error = session.error or failure(session, error)
+    if session.connection is not None:
+        session.connection.really_end("rollback")
+    pipe.send(event="ended", how="rolled back", error=session.error)
+
+
+def end(session):
+    """Ask how to end the transaction, and end it so."""
+    if session.connection is None:
+        session.stop("no run", "env.py ended without connecting")
+    answer = session.ask("finish")
+    how = "commit" if answer["answer"] == "commit" else "rollback"
+    session.connection.really_end(how)
+    session.pipe.send(event="ended", how="committed" if how == "commit" else "rolled back", error=None)
+
+
+if __name__ == "__main__":
+    main()

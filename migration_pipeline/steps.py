@@ -1,0 +1,344 @@
+"""THE STORY: what a migration is, one function a step. Read it from top to bottom.
+
+    preflight → backup → verify_backup → rehearse → classify_safety → confirm → upgrade → post_check
+
+Each step takes the values of the steps before it. `upgrade` cannot be called without a VerifiedBackup and a Confirmation,
+and both must be for the very plan that it runs.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from migration_pipeline import errors
+from migration_pipeline.adapters import attempts, dump, losses, pending, postgres, snapshot
+from migration_pipeline.adapters import preflight as conditions
+from migration_pipeline.domain import backups, confirmation, safety, schema
+from migration_pipeline.domain.connection import Connection
+from migration_pipeline.domain.backups import Backup, Manifest, Rejected, Verification, VerifiedBackup
+from migration_pipeline.domain.confirmation import Confirmation
+from migration_pipeline.domain.effects import Rehearsal, RevisionEffects, Tolerance
+from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.safety import SafetyReport
+from migration_pipeline.workplace import Workplace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """The conditions are met; this is what is pending, and the backup that allows to go on."""
+
+    plan: Plan
+    recent_backup: Backup | None  #: None only where nothing is pending
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpgradeResult:
+    """The upgrade was committed."""
+
+    plan_fingerprint: str
+    backup_id: str
+    heads: tuple[str, ...]
+    seconds: float  #: of the transaction that was committed
+    attempts: int
+    revisions: tuple[RevisionEffects, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostCheck:
+    """The database is what the rehearsal said that it would be."""
+
+    heads: tuple[str, ...]
+    schema_fingerprint: str
+
+
+def preflight(place: Workplace, revision: str) -> Preflight:
+    """Look at server, role, tools and plan; demand a recent, verified, intact backup of this database (D1)."""
+    server = conditions.examine(place.live)
+    place.programs(server.major)
+    plan = pending.plan(place.project, place.live, place.identity(server), revision)
+    notes = tuple(place.history_notes(plan))
+    if plan.is_empty:
+        return Preflight(plan=plan, recent_backup=None, notes=notes)
+    conditions.examine_scratch(
+        place.scratch_server, place.target.maintenance_database, needed_bytes=server.database_bytes, major=server.major
+    )
+    return Preflight(plan=plan, recent_backup=newest_backup(place, plan), notes=notes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What can be said of a revision without running it."""
+
+    declares: str
+    predicts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A plan, and what its revisions declare and predict."""
+
+    plan: Plan
+    shown: dict[str, Shown]
+
+
+def preview(place: Workplace, revision: str) -> Preview:
+    """Show what is pending: nothing is written, and no backup is needed."""
+    server = conditions.examine(place.live)
+    plan, statements, complete = pending.preview(place.project, place.live, place.identity(server), revision)
+    report = safety.classify(
+        annotations=pending.annotations_of(plan, place.target.safety_file),
+        files={one.id: one.path for one in plan.revisions},
+        statements=statements,
+        measured=None,
+        version_table=plan.version_table,
+        sources=pending.sources(plan),
+    )
+    shown = {
+        verdict.revision: Shown(
+            declares=verdict.declared or f"refused: {verdict.annotation.problem}",
+            predicts=tuple(f"{one.name}: {', '.join(one.objects)}" for one in verdict.predicted)
+            + (() if verdict.revision in complete else ("needs a rehearsal to be known",)),
+        )
+        for verdict in report.verdicts
+    }
+    return Preview(plan=plan, shown=shown)
+
+
+def newest_backup(place: Workplace, plan: Plan) -> Backup:
+    """Return the newest backup that counts for this database now, or raise NoRecentBackup with what was found instead."""
+    found, rejected = place.store.all()
+    for backup in found:
+        reason = backups.why_not(backup, plan.identity, place.clock(), place.target.max_backup_age)
+        if reason is None and place.store.is_intact(backup):
+            return backup
+        rejected.append(Rejected(id=backup.id, reason=reason or "damaged: its bytes are not those of its manifest"))
+    evidence = {one.id: one.reason for one in rejected[:5]}
+    raise errors.NoRecentBackup(evidence=evidence or {"backups": f"none in {place.store.folder}"})
+
+
+def backup(place: Workplace, plan: Plan, *, protects: bool) -> Backup:
+    """Dump the database and record in the same snapshot what the dump holds (D2)."""
+    place.hold_lock()
+    place.sweep()
+    version_table = (plan.version_table_schema, plan.version_table)
+    with snapshot.exported(place.live) as moment:
+        server = postgres.server(moment.session)
+        programs = place.programs(server.major)
+        started = time.monotonic()
+        with place.store.new(place.clock) as (backup_id, file):
+            with dump.in_background(
+                place.live, programs, snapshot=moment.name, into=file, progress=lambda done: place.progress("dump", done, None)
+            ) as dumping:
+                contents = snapshot.contents(moment.session, version_table)
+                size, checksum = dumping.result()
+    return place.store.add(
+        Manifest(
+            id=backup_id,
+            identity=place.identity(server),
+            server_version=str(server.version),
+            client_version=dump.version(programs),
+            snapshot_time=moment.time,
+            heads=contents.heads,
+            bytes=size,
+            checksum=checksum,
+            seconds=time.monotonic() - started,
+            rows=contents.rows,
+            schema=contents.schema,
+            schema_fingerprint=contents.schema.fingerprint,
+            extensions=contents.extensions,
+            roles=contents.roles,
+            protects=plan.fingerprint if protects else None,
+        )
+    )
+
+
+def plan_for_backup(place: Workplace) -> Plan:
+    """Return the plan of a backup without a migration: which database, and which table holds its revision."""
+    server = conditions.examine(place.live)
+    conditions.examine_scratch(
+        place.scratch_server, place.target.maintenance_database, needed_bytes=server.database_bytes, major=server.major
+    )
+    return pending.plan_or_default(place.project, place.live, place.identity(server))
+
+
+def reuse_backup(place: Workplace, plan: Plan, recent: Backup) -> Backup:
+    """Return the backup that D1 found, if the database still is what it was then: same revision, same schema."""
+    place.hold_lock()
+    place.sweep()
+    manifest = recent.manifest
+    with postgres.session(place.live, purpose="compares", autocommit=False) as opened:
+        differences = schema.diff(manifest.schema, snapshot.schema_of(opened))
+    if differences or manifest.heads != plan.current:
+        raise errors.Stale(
+            f'Backup "{recent.id}" cannot be reused: the database has changed since.',
+            evidence=_shown(differences) or {"revision then": ", ".join(manifest.heads), "now": ", ".join(plan.current)},
+            next_step="just migrate, without --reuse-recent-backup",
+        )
+    return recent
+
+
+def verify_backup(place: Workplace, backup: Backup, plan: Plan) -> VerifiedBackup:
+    """Restore the backup into a scratch database and compare it with what the manifest recorded."""
+    place.hold_lock()
+    started = time.monotonic()
+    try:
+        copy, seconds = place.restored(backup)
+        wrong = _differences(backup.manifest, copy, plan)
+        if wrong:
+            raise errors.VerificationFailed("The restored copy differs from what was dumped.", evidence=wrong)
+    except errors.VerificationFailed as error:
+        failed = Verification(
+            level="restore", at=place.clock(), seconds=time.monotonic() - started, passed=False, detail=error.what
+        )
+        place.store.record(backup, failed)
+        error.next_step = error.next_step or "just backup-db; the live database is as it was"
+        raise
+    passed = Verification(level="restore", at=place.clock(), seconds=seconds, passed=True)
+    return VerifiedBackup(
+        backup=place.store.record(backup, passed),
+        verification=passed,
+        plan_fingerprint=plan.fingerprint,
+        age=place.clock() - backup.manifest.snapshot_time,
+    )
+
+
+def rehearse(place: Workplace, plan: Plan, verified: VerifiedBackup) -> Rehearsal:
+    """Run the plan on the restored copy, measure everything, and roll it back there."""
+    copy, _ = place.restored(verified.backup)
+    pending.check_files(plan)
+    first = attempts.rehearse(place.project, copy, plan, place.limits, place.show_revision)
+    ran = first
+    if updated := first.updated_tables(plan.is_version_table):  # a second run, with copies of the tables that it changes, tells which values are overwritten
+        ran = attempts.rehearse(place.project, copy, plan, place.limits, place.show_revision, watched_tables=updated)
+    with postgres.session(copy, purpose="counts") as opened:
+        measured = losses.effects(
+            ran.revisions, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table
+        )
+    return Rehearsal(
+        plan_fingerprint=plan.fingerprint,
+        backup_id=verified.backup.id,
+        revisions=measured,
+        schema_after=ran.schema,
+        heads_after=ran.heads,
+        seconds=sum(one.seconds for one in first.revisions),
+    )
+
+
+def classify_safety(place: Workplace, plan: Plan, rehearsal: Rehearsal | None) -> SafetyReport:
+    """Hold the three witnesses together: what each revision declares, what its SQL predicts, what was measured (D3)."""
+    return safety.classify(
+        annotations=pending.annotations_of(plan, place.target.safety_file),
+        files={revision.id: revision.path for revision in plan.revisions},
+        statements=[one for measured in rehearsal.revisions for one in measured.statements] if rehearsal else [],
+        measured=rehearsal.revisions if rehearsal else None,
+        version_table=plan.version_table,
+        sources=pending.sources(plan),
+    )
+
+
+def confirm(plan: Plan, report: SafetyReport, answer: Callable[[str], Confirmation]) -> Confirmation:
+    """Let a plan without loss pass; ask for the others. `answer` gets the plan's fingerprint (D3)."""
+    report.raise_if_refused()
+    return answer(plan.fingerprint) if report.needs_confirmation else confirmation.not_needed(plan.fingerprint)
+
+
+def upgrade(
+    place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation
+) -> UpgradeResult:
+    """Run the plan on the live database in one transaction, compare with the rehearsal, commit (D4)."""
+    _check_same_plan(plan, verified, rehearsal, consent)
+    place.hold_lock()
+    pending.check_files(plan)
+    _check_unchanged(place, verified.backup)
+    tolerance = Tolerance(factor=place.target.effects_tolerance_factor, rows=place.target.effects_tolerance_rows)
+    done = attempts.upgrade(
+        place.project,
+        place.live,
+        plan,
+        rehearsal,
+        limits=place.limits,
+        tolerance=tolerance,
+        tries=place.target.lock_attempts,
+        progress=place.show_revision,
+        backup_id=verified.backup.id,
+    )
+    result = UpgradeResult(
+        plan_fingerprint=plan.fingerprint,
+        backup_id=verified.backup.id,
+        heads=done.ran.heads,
+        seconds=done.seconds,
+        attempts=done.attempts,
+        revisions=losses.effects(done.ran.revisions, done.ran.base, None, plan.is_version_table),
+    )
+    place.remember(plan, result.heads, verified.backup, consent)
+    return result
+
+
+def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: UpgradeResult) -> PostCheck:
+    """Look at the live database once more: the planned heads, the rehearsed schema, nothing invalid."""
+    with postgres.session(place.live, purpose="post-check", autocommit=False) as opened:
+        heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
+        after = snapshot.schema_of(opened)
+        invalid = [row[0] for row in postgres.rows(opened, postgres.INVALID_INDEXES)]
+    problems: dict[str, str] = {}
+    if heads != rehearsal.heads_after:
+        problems["version table"] = f"{', '.join(heads) or 'empty'}, planned: {', '.join(rehearsal.heads_after)}"
+    problems |= _shown(schema.diff(rehearsal.schema_after, after))
+    if invalid:
+        problems["invalid indexes"] = ", ".join(invalid)
+    if problems:
+        raise errors.PostCheckFailed(
+            evidence={"state": f"the upgrade is committed; the database is at {', '.join(heads)}", **problems},
+            next_step=f"just restore-db {result.backup_id}, or mend what is named above",
+        )
+    return PostCheck(heads=heads, schema_fingerprint=after.fingerprint)
+
+
+def _differences(manifest: Manifest, copy: Connection, plan: Plan) -> dict[str, str]:
+    """Compare a restored copy with the manifest; return what differs."""
+    with postgres.session(copy, purpose="verifies", autocommit=False) as opened:
+        found = snapshot.contents(opened, (plan.version_table_schema, plan.version_table))
+    wrong = {
+        f"rows of {table}": f"{found.rows.get(table, 0):,}, dumped: {manifest.rows.get(table, 0):,}"
+        for table in sorted(manifest.rows.keys() | found.rows.keys())
+        if found.rows.get(table) != manifest.rows.get(table)
+    }
+    return wrong | _shown(schema.diff(manifest.schema, found.schema))
+
+
+def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> None:
+    for what, fingerprint in (
+        ("backup", verified.plan_fingerprint),
+        ("rehearsal", rehearsal.plan_fingerprint),
+        ("confirmation", consent.plan_fingerprint),
+    ):
+        if fingerprint != plan.fingerprint:
+            raise errors.Stale(f"The {what} belongs to another plan; nothing was changed.", next_step="just migrate")
+
+
+def _check_unchanged(place: Workplace, backup: Backup) -> None:
+    """Under the lock: the backup is young enough, and the live schema is still what it holds."""
+    age = place.clock() - backup.manifest.snapshot_time
+    if not timedelta(0) <= age <= place.target.max_backup_age_at_upgrade:
+        raise errors.Stale(
+            f'Backup "{backup.id}" is {backups.words(age)} old: too old to upgrade on; nothing was changed.',
+            evidence={"limit": backups.words(place.target.max_backup_age_at_upgrade)},
+            next_step="just migrate",
+        )
+    with postgres.session(place.live, purpose="compares", autocommit=False) as opened:
+        differences = schema.diff(backup.manifest.schema, snapshot.schema_of(opened))
+    if differences:
+        raise errors.Stale(
+            "The live schema has changed since the backup; nothing was changed.",
+            evidence=_shown(differences),
+            next_step="find out who changed it, then: just migrate",
+        )
+
+
+def _shown(differences: tuple[schema.Difference, ...], limit: int = 5) -> dict[str, str]:
+    lines = [str(one) for one in differences[:limit]]
+    if len(differences) > limit:
+        lines.append(f"and {len(differences) - limit} more")
+    return {"schema": "\n".join(lines)} if lines else {}

@@ -1,0 +1,85 @@
+"""One PostgreSQL server of each major a session; one database a test, cloned from a template."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from migration_pipeline import errors
+from migration_pipeline.adapters import binaries, embedded
+
+MAJORS = (18, 15)  # the wheel's and Debian 12's
+counter = itertools.count(1)
+
+
+def missing(part):
+    """Skip the test for a missing part; where every part must be there (CI), fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{part} is missing, and CI must have it")
+    pytest.skip(f"{part} is missing")
+
+
+@pytest.fixture(scope="session", params=MAJORS, ids=lambda major: f"pg{major}")
+def server(request):
+    """A running server of each major: `embedded.Server`."""
+    yield from run_server(request.param)
+
+
+@pytest.fixture(scope="session")
+def server18():
+    """A server of the wheel alone, for what does not depend on the major."""
+    yield from run_server(18)
+
+
+@pytest.fixture(scope="session")
+def second_server():
+    """Another cluster of the wheel's major: a scratch server that lacks the first one's roles."""
+    yield from run_server(18)
+
+
+def run_server(major):
+    try:
+        folder_of_programs = binaries.find(major)
+    except errors.ToolMissing:
+        missing(f"PostgreSQL {major}")
+    folder = Path(tempfile.mkdtemp(prefix="mp-tests-", dir=embedded.HOME))
+    folder.chmod(0o755)
+    options = {"fsync": "off", "max_connections": "60", "max_prepared_transactions": "5", "shared_buffers": "128MB"}
+    running = embedded.start(folder / "server", folder_of_programs, options=options)
+    yield running
+    running.stop("immediate")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database(server):
+    """The URL of an empty database that lives as long as the test."""
+    yield from make_database(server)
+
+
+@pytest.fixture
+def database18(server18):
+    """The URL of an empty database on the wheel's server."""
+    yield from make_database(server18)
+
+
+def make_database(server):
+    name = f"test_{os.getpid()}_{next(counter)}"
+    execute(server.url(), f'CREATE DATABASE "{name}" TEMPLATE template0')
+    yield server.url(name)
+    execute(server.url(), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def execute(url, *statements):
+    """Run statements, each in a transaction of its own; return the rows of the last one that has any."""
+    rows = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+            if cursor.description:
+                rows = cursor.fetchall()
+    return rows

@@ -1,0 +1,120 @@
+"""An operator's site: a database, an Alembic project, settings, and the doors of the pipeline."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from migration_pipeline_tests import projects
+from migration_pipeline_tests.conftest import execute
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Site:
+    """One database with its project; `just` is the operator's door."""
+
+    url: str
+    folder: Path
+    project: Path
+    binaries: Path
+    more: dict = field(default_factory=dict)
+
+    @property
+    def environ(self):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "COV"))}
+        return {
+            **kept,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "DATABASE_URL": self.url,
+            "ALEMBIC_CONFIG": str(self.project / "alembic.ini"),
+            "MIGRATION_ENVIRONMENT": "staging",
+            "BACKUP_LOCATION": str(self.folder / "backups"),
+            "DAGSTER_HOME": str(self.folder / "dagster"),
+            "PG_BIN": str(self.binaries),
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+            **self.more,
+        }
+
+    @property
+    def command(self):
+        return [str(BIN / "just"), "--justfile", str(ROOT / "Justfile"), "--working-directory", str(self.folder)]
+
+    def just(self, *arguments, answer=None, timeout=180):
+        """Run a recipe, without a terminal."""
+        return subprocess.run(
+            [*self.command, *arguments],
+            env=self.environ,
+            input=answer if answer is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def terminal(self, *arguments):
+        """Run a recipe in a pseudo-terminal."""
+        command, *rest = [*self.command, *arguments]
+        return pexpect.spawn(command, rest, env=self.environ, encoding="utf-8", timeout=180, dimensions=(50, 200))
+
+    def query(self, *statements):
+        return execute(self.url, *statements)
+
+    @property
+    def revision(self):
+        exists = self.query("SELECT to_regclass('alembic_version')")
+        return [row[0] for row in self.query("SELECT version_num FROM alembic_version")] if exists[0][0] else []
+
+    @property
+    def backups(self):
+        return sorted(path.name for path in (self.folder / "backups").rglob("backup_*.sql"))
+
+    @property
+    def scratch_databases(self):
+        return [row[0] for row in self.query("SELECT datname FROM pg_database WHERE datname LIKE 'mp\\_scratch\\_%'")]
+
+    def has_column(self, table, column):
+        return bool(self.query(f"SELECT 1 FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attname = '{column}'"))
+
+    def has_table(self, table):
+        return self.query(f"SELECT to_regclass('{table}') IS NOT NULL")[0][0]
+
+
+def start(site, revision):
+    """Bring the database to a revision with bare Alembic, as it was before there was a pipeline."""
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", revision],
+        cwd=site.project,
+        env={**site.environ, "MIGRATION_ENVIRONMENT": "development", "DATABASE_URL": site.url.replace("postgresql:", "postgresql+psycopg:")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def make_site(server, database, tmp_path):
+    """Return a function: project name → Site, its project copied so that the test may edit it."""
+    yield from sites(server, database, tmp_path)
+
+
+@pytest.fixture
+def make_site18(server18, database18, tmp_path):
+    yield from sites(server18, database18, tmp_path)
+
+
+def sites(server, database, tmp_path):
+    def make(name, at=None, **more):
+        project = projects.copy(name, tmp_path / "project")
+        site = Site(url=database, folder=tmp_path, project=project, binaries=server.binaries, more=more)
+        if at:
+            start(site, at)
+        return site
+
+    yield make

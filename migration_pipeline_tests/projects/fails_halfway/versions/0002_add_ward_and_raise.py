@@ -1,0 +1,17 @@
+"""Add the ward, then fail."""
+
+# SAFETY: NON_DESTRUCTIVE
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.execute("ALTER TABLE patients ADD COLUMN ward text")
+    raise RuntimeError("deliberate")
+
+
+def downgrade():
+    op.execute("ALTER TABLE patients DROP COLUMN ward")
