@@ -265,33 +265,64 @@ def psycopg_connection(session):
 
 
 DRIVERS = {"psycopg2": psycopg2_connection, "psycopg": psycopg_connection}
-original = {}
+original = {}  # driver → its own `connect`
 
 
-def replace_connect(session):
-    """Send every connection of this process to the database that the pipeline named, whatever URL is asked for."""
-    if importlib.util.find_spec("psycopg2"):
-        import psycopg2
+def replace_psycopg2(session, psycopg2):
+    original["psycopg2"] = psycopg2.connect
+    psycopg2.connect = lambda *_args, **_kwargs: session.connect("psycopg2")
 
-        original["psycopg2"] = psycopg2.connect
-        psycopg2.connect = lambda *_args, **_kwargs: session.connect("psycopg2")
-    if importlib.util.find_spec("psycopg"):
-        import psycopg
 
-        original["psycopg"] = psycopg.Connection.connect.__func__
-        connect = classmethod(lambda _cls, *_args, **_kwargs: session.connect("psycopg"))
-        psycopg.Connection.connect = connect
-        psycopg.connect = psycopg.Connection.connect
-        connect_async = psycopg.AsyncConnection.connect.__func__
-        # An asynchronous env.py opens a connection that Alembic then does not use: ours takes its place in `configure`.
-        psycopg.AsyncConnection.connect = classmethod(
-            lambda cls, *_args, **_kwargs: connect_async(cls, **session.start["connection"])
-        )
-    if importlib.util.find_spec("asyncpg"):
-        import asyncpg
+def replace_psycopg(session, psycopg):
+    original["psycopg"] = psycopg.Connection.connect.__func__
+    psycopg.Connection.connect = classmethod(lambda _cls, *_args, **_kwargs: session.connect("psycopg"))
+    psycopg.connect = psycopg.Connection.connect
+    connect_async = psycopg.AsyncConnection.connect.__func__
+    # An asynchronous env.py opens a connection that Alembic then does not use: ours takes its place in `configure`.
+    psycopg.AsyncConnection.connect = classmethod(
+        lambda cls, *_args, **_kwargs: connect_async(cls, **session.start["connection"])
+    )
 
-        connect_asyncpg = asyncpg.connect
-        asyncpg.connect = lambda *_args, **_kwargs: connect_asyncpg(session.start["asyncpg_url"])
+
+def replace_asyncpg(session, asyncpg):
+    connect = asyncpg.connect
+    asyncpg.connect = lambda *_args, **_kwargs: connect(session.start["asyncpg_url"])
+
+
+class ReplaceConnect:
+    """An import hook: sends every connection of this process to the database that the pipeline named.
+
+    Whatever URL is asked for, and however it is asked: the drivers' own functions are replaced as they are imported, and
+    a driver that the project does not use is not imported.
+    """
+
+    drivers = {"psycopg2": replace_psycopg2, "psycopg": replace_psycopg, "asyncpg": replace_asyncpg}
+
+    def __init__(self, session):
+        self.session = session
+        self.looking = False
+
+    def find_spec(self, name, _path=None, _target=None):
+        if name not in self.drivers or self.looking:
+            return None
+        self.looking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.looking = False
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                execute(module)
+                self.drivers[name](self.session, module)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+def installed(driver):
+    return importlib.util.find_spec(driver) is not None
 
 
 def watch_asynchronous_connections(session):
@@ -317,7 +348,7 @@ def alembic_connection(session, given):
             session.stop("other database", "env.py connects with " + given.dialect.name + ", not with psycopg or psycopg2")
         connection = given
     else:
-        driver = "psycopg2" if "psycopg2" in original else "psycopg"
+        driver = next(name for name in DRIVERS if installed(name))
         connection = create_engine("postgresql+" + driver + "://", poolclass=NullPool).connect()
     if not connection.in_transaction():
         connection.begin()
@@ -395,8 +426,8 @@ def preview(session, pending):
 def driver_url(start, config):
     """Return the URL for the driver that the project's own URL names, else for one that is installed; no password in it."""
     wanted = (config.get_main_option("sqlalchemy.url") or "").split(":")[0].partition("+")[2] or start["driver"]
-    if wanted not in start["urls"] or not importlib.util.find_spec(wanted):
-        wanted = next((name for name in ("psycopg2", "psycopg") if name in original), "psycopg2")
+    if wanted not in start["urls"] or not installed(wanted):
+        wanted = next(name for name in DRIVERS if installed(name))
     return start["urls"][wanted]
 
 
@@ -467,7 +498,7 @@ def describe(error):
     diagnosis = getattr(error, "diag", None)
     told = {"type": type(error).__name__, "sqlstate": getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)}
     if diagnosis is not None:
-        for name in ("message_primary", "schema_name", "table_name", "column_name", "constraint_name"):
+        for name in ("message_primary", "schema_name", "table_name", "column_name", "constraint_name", "source_function"):
             told[name] = getattr(diagnosis, name, None)
     return told
 
@@ -496,6 +527,8 @@ def main():
     session = None
     try:
         import alembic
+        import alembic.config  # what every run needs is imported before the pipeline has made up its mind
+        import alembic.runtime.environment
         import sqlalchemy
 
         pipe.send(
@@ -505,8 +538,8 @@ def main():
         os.environ.update(start["environment"])
         os.chdir(start["folder"])
         session = Session(pipe, start)
-        replace_connect(session)
-        if not original:
+        sys.meta_path.insert(0, ReplaceConnect(session))
+        if not any(installed(name) for name in DRIVERS):
             session.stop("no driver", "neither psycopg2 nor psycopg is installed in the project's environment")
         watch_asynchronous_connections(session)
         run(session)

@@ -118,6 +118,7 @@ class Workplace:
             )
         seconds = time.monotonic() - started
         scratch.cut_subscriptions(copy)
+        scratch.cut_foreign_servers(copy)
         self._copy = (backup.id, copy)
         return copy, seconds
 

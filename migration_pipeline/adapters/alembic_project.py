@@ -227,14 +227,7 @@ def running(
     project: Project, connection: Connection, *, mode: str, revision: str, limit_seconds: float | None
 ) -> Iterator[Session]:
     """Start the runner and tell it what to do; whatever happens, no process of it is left behind."""
-    process = subprocess.Popen(
-        [str(project.python), str(RUNNER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # the project's own words may hold row values and passwords
-        env=environment(os.environ, project.live),
-        start_new_session=True,
-    )
+    process = spares.take(project)
     try:
         deadline = None if limit_seconds is None else time.monotonic() + limit_seconds
         session = Session(process, project, deadline)
@@ -251,6 +244,52 @@ def running(
         _end(process, kill=False)
     finally:
         _end(process, kill=True)
+
+
+class Spares:
+    """Runners that are started before they are needed: an interpreter with Alembic takes most of a second to start."""
+
+    def __init__(self) -> None:
+        self._spares: list[tuple[Project, subprocess.Popen[bytes]]] = []
+        self._more = 0
+
+    def prepare(self, project: Project, count: int) -> None:
+        """Keep one runner ahead, for the next `count` runs of this project."""
+        self._more = count
+        self._refill(project)
+
+    def take(self, project: Project) -> "subprocess.Popen[bytes]":
+        """Return a runner that waits for its order."""
+        found = next((one for one in self._spares if one[0] == project), None)
+        if found is None:
+            return spawn(project)
+        self._spares.remove(found)
+        self._refill(project)
+        return found[1]
+
+    def discard(self) -> None:
+        self._more = 0
+        while self._spares:
+            _end(self._spares.pop()[1], kill=True)
+
+    def _refill(self, project: Project) -> None:
+        if self._more:
+            self._more -= 1
+            self._spares.append((project, spawn(project)))
+
+
+spares = Spares()
+
+
+def spawn(project: Project) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [str(project.python), str(RUNNER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # the project's own words may hold row values and passwords
+        env=environment(os.environ, project.live),
+        start_new_session=True,
+    )
 
 
 def order(project: Project, connection: Connection, *, mode: str, revision: str) -> type_of_message:
@@ -309,7 +348,9 @@ def failed(project: Project, told: type_of_message) -> RunFailed:
         evidence["statement"] = redaction.one_line(redaction.statement(statement, source))
     if database.get("message_primary"):
         sqlstate = database.get("sqlstate") or ""
-        evidence["server"] = f"{sqlstate} {redaction.server_message(sqlstate, database['message_primary'])}".strip()
+        raised_by_user = database.get("source_function") == "exec_stmt_raise"  # RAISE may borrow any code
+        message = redaction.server_message(sqlstate, database["message_primary"], source=source, raised_by_user=raised_by_user)
+        evidence["server"] = f"{sqlstate} {message}".strip()
     evidence |= {name: database[f"{name}_name"] for name in ("table", "constraint") if database.get(f"{name}_name")}
     where = _last_frame(told.get("frames") or [], project.config.parent)
     if where:

@@ -63,7 +63,8 @@ WHERE r.relkind <> 'c'
 """
 
 #: Columns, and attributes of composite types. The position is a rank: a dropped column leaves a gap that a restore closes. A
-#: child's inherited columns have none: pg_dump restores them first (https://www.postgresql.org/docs/current/ddl-inherit.html).
+#: child's inherited columns have none: pg_dump restores them first (https://www.postgresql.org/docs/current/ddl-inherit.html). It
+#: also gives a child DEFAULT NULL where only the parent has a default; that is no default, except for a domain that has its own.
 COLUMNS = f"""
 SELECT CASE r.relkind WHEN 'c' THEN 'attribute ' ELSE 'column ' END || r.name || '.' || quote_ident(a.attname),
 json_strip_nulls(json_build_object(
@@ -71,7 +72,8 @@ json_strip_nulls(json_build_object(
     a.attinhcount > 0 ORDER BY a.attnum))::text END,
   'type', format_type(a.atttypid, a.atttypmod),
   'not null', CASE WHEN a.attnotnull THEN 'yes' END,
-  'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+  'default', CASE WHEN a.attgenerated = '' AND NOT (starts_with(pg_get_expr(d.adbin, d.adrelid), 'NULL::') AND t.typtype <> 'd')
+    THEN pg_get_expr(d.adbin, d.adrelid) END,
   'generated', CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END,
   'generated as', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
   'identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,

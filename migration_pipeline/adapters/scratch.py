@@ -32,6 +32,12 @@ WHERE datname LIKE 'mp\\_scratch\\_%' AND shobj_description(oid, 'pg_database') 
 """  # fmt: skip
 SUBSCRIPTIONS = "SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
+USER_MAPPINGS = """
+SELECT m.srvname::text, m.usename::text, m.umoptions, w.fdwname IN ('postgres_fdw', 'dblink_fdw')
+FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+"""
+NO_USER = "migration_pipeline_rehearsal"
+
 #: Settings that ALTER DATABASE gave the source: a search_path decides which table a revision means.
 SETTINGS = """
 SELECT unnest(setconfig) FROM pg_db_role_setting
@@ -89,6 +95,25 @@ def cut_subscriptions(connection: Connection) -> None:
             subscription = sql.Identifier(name)
             for text in ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)", "DROP SUBSCRIPTION {}"):
                 postgres.execute(opened, sql.SQL(text).format(subscription))
+
+
+def cut_foreign_servers(connection: Connection) -> None:
+    """Give the user mappings of a restored copy a user that exists nowhere: through them it could write to other systems."""
+    with postgres.session(connection, purpose="cuts foreign servers") as opened:
+        for server, user, options, knows_user in postgres.rows(opened, USER_MAPPINGS):
+            names = [option.partition("=")[0] for option in options or ()]
+            changes = [sql.SQL("DROP {}").format(sql.Identifier(name)) for name in names if name != "user" or not knows_user]
+            if knows_user:
+                verb = sql.SQL("SET" if "user" in names else "ADD")
+                changes.append(sql.SQL("{} user {}").format(verb, sql.Literal(NO_USER)))
+            if changes:
+                whom = sql.SQL("PUBLIC") if user == "public" else sql.Identifier(user)
+                postgres.execute(
+                    opened,
+                    sql.SQL("ALTER USER MAPPING FOR {} SERVER {} OPTIONS ({})").format(
+                        whom, sql.Identifier(server), sql.SQL(", ").join(changes)
+                    ),
+                )
 
 
 def _create(admin: Connection, source: Connection, name: str) -> None:

@@ -19,7 +19,7 @@ CLINIC = Path(__file__).parents[2] / "examples" / "clinic"
 INSTALLED = "0018"  # where the clinic stands when the story begins
 HARMLESS = "0019"
 REFUSED = errors.Refusal.exit_code
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 @click.command()

@@ -79,7 +79,9 @@ def _preflight(value: Preflight) -> tuple[str, list[RenderableType]]:
 
 
 def _verified(value: VerifiedBackup) -> str:
-    return f"a restore takes about {value.verification.seconds:.0f} s and loses what was written in the last {words(value.age)}"
+    seconds = value.verification.seconds
+    about = f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"  # noqa: PLR2004 - below, a second is a lot
+    return f"a restore takes about {about} s and loses what was written in the last {words(value.age)}"
 
 
 def plan_table(plan: Plan, declared: dict[str, str] | None = None) -> RenderableType:
@@ -142,7 +144,7 @@ def backups(found_backups: Sequence[Backup], rejected: Sequence[Rejected], now: 
         age = now - manifest.snapshot_time
         in_future = age.total_seconds() < 0
         table.add_row(
-            Text(one.id, style="cyan"),
+            Text(one.id, style="cyan", no_wrap=True),
             Text("in the future", style="red") if in_future else words(age),
             bytes_in_words(manifest.bytes),
             ", ".join(manifest.heads) or "none",

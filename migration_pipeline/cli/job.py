@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from migration_pipeline import settings
+from migration_pipeline.adapters import alembic_project
 from migration_pipeline.cli.terminal import Terminal
 from migration_pipeline.operator import desk
 from migration_pipeline.settings import Target
+from migration_pipeline.workplace import Workplace
 
 INTERRUPTED = 130
+RUNS = {"migrate": 3, "backup_database": 1}  #: how often a job starts the project: plan, rehearsal, upgrade
 #: What the terminal's instance needs to say: nothing leaves this machine.
 DAGSTER_YAML = "telemetry:\n  enabled: false\n"
 
@@ -21,7 +24,7 @@ def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bo
     """Run a job on a Target and return the exit code."""
     terminal = Terminal(as_json=as_json)
     terminal.headline(target)
-    with _interrupted_by_signals(), terminal:
+    with _interrupted_by_signals(), terminal, _runners_ahead(target, job_name):
         import dagster as dg  # noqa: PLC0415 - 1.6 s that the other commands need not wait for
 
         from migration_pipeline.defs import jobs  # noqa: PLC0415
@@ -40,6 +43,16 @@ def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bo
     if interrupted:
         return INTERRUPTED
     return terminal.finish(success=result.success)
+
+
+@contextlib.contextmanager
+def _runners_ahead(target: Target, job_name: str) -> Iterator[None]:
+    """Start the project's interpreter while Dagster is imported; each run of the project finds one that is ready."""
+    alembic_project.spares.prepare(Workplace(target=target, run_id="").project, RUNS[job_name])
+    try:
+        yield
+    finally:
+        alembic_project.spares.discard()
 
 
 def prepare_home(folder: Path) -> Path:

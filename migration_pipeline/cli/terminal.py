@@ -23,6 +23,7 @@ from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Target
 
 WIDEST_STEP = 16
+WIDE = 160  # characters
 
 
 class Terminal:
@@ -74,7 +75,7 @@ class Terminal:
         told, below = drawing.found(value)
         self._err.print(line.append(told), soft_wrap=True)
         for one in below:
-            self._err.print(one)
+            self._err.print(one, soft_wrap=isinstance(one, Text))
         self._result |= drawing.result(step, value)
 
     def failed(self, step: str, error: errors.MigrationPipelineError) -> None:
@@ -140,4 +141,6 @@ class Terminal:
 
 
 def _console(descriptor: int) -> Console:
-    return Console(file=os.fdopen(os.dup(descriptor), "w", encoding="utf-8"), highlight=False)
+    """Return a console on a duplicate of a descriptor. A file or a pipe has no width of its own: tables are not squeezed."""
+    file = os.fdopen(os.dup(descriptor), "w", encoding="utf-8")
+    return Console(file=file, highlight=False, width=None if file.isatty() else WIDE)

@@ -17,7 +17,7 @@ know is its own canonical form.
 
 import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -39,24 +39,23 @@ PARTITION_KEY = "CREATE TABLE t () PARTITION BY "
 #: Where a node stood in the text.
 POSITIONS = frozenset({"location", "name_location", "stmt_location", "stmt_len", "list_start", "list_end"})
 
-#: Texts that none of the rewrites can touch, so that most of a schema never meets the parser.
-UNTOUCHED = {
-    EXPRESSION: re.compile(r"nextval\('[^']*'::regclass\)|[a-z_]+\(\)|CURRENT_[A-Z]+|true|false|\d+|'([^-'\\][^']*)?'::[a-z ]+"),
-    CONSTRAINT: re.compile(r"(PRIMARY KEY|UNIQUE|FOREIGN KEY|NOT NULL) .*", re.DOTALL),
-    STATEMENT: re.compile(
-        r"CREATE (UNIQUE )?INDEX [^(]* USING \w+ \([\w, ]+\)"
-        r"|CREATE (CONSTRAINT )?TRIGGER ((?! WHEN \().)*"
-        r"|CREATE OR REPLACE (FUNCTION|PROCEDURE) ((?! DEFAULT ).)*?\nAS \$.*",
-        re.DOTALL,
-    ),
-}
+#: Nodes without position and without children; None is an empty node.
+LEAVES = frozenset({None, "string", "integer", "float", "boolean", "bit_string"})
+
+#: What each rewrite needs to see and leaves to see; a text without it reads the same after a restore and never meets the parser.
+TOUCHED = re.compile(
+    r"ARRAY\[|- \d|'-[\d.]|\bAND\b.*\bAND\b|\bOR\b.*\bOR\b|SELECT.*SELECT|INSERT|RETURN |BEGIN ATOMIC",
+    re.DOTALL,
+)
+
+#: A function whose body is a string, without default arguments: whatever stands in the string stays as it is.
+BODY_IS_A_STRING = re.compile(r"CREATE OR REPLACE (FUNCTION|PROCEDURE) ((?! DEFAULT ).)*?\nAS \$.*", re.DOTALL)
 
 
 @lru_cache(maxsize=100_000)
 def canonical(text: str, before: str = STATEMENT) -> str:
     """Return the canonical form of `text`, which together with `before` is one SQL statement."""
-    untouched = UNTOUCHED.get(before)
-    if untouched and untouched.fullmatch(text):
+    if not TOUCHED.search(text) or BODY_IS_A_STRING.fullmatch(text):
         return text
     try:
         tree = normalised(before + text)
@@ -69,57 +68,63 @@ def printed(tree: Node, before: str) -> str:
     """Print a tree as SQL; as the tree itself where the SQL does not read back as the same tree (XMLEXISTS, libpg_query 18)."""
     try:
         text = postgast.deparse(tree)
-        if normalised(text) == tree:
+        again = parse(text)
+        nodes(again)  # forgets the positions
+        if again == tree:
             return str(text).removeprefix(before)
     except (postgast.PgQueryError, protobuf.DecodeError):
         pass
     return str(text_format.MessageToString(tree, as_one_line=True))
 
 
-def normalised(sql: str) -> Node:
-    tree = parse(sql)
-    for message in reversed(list(nodes(tree))):  # children first: a cast that moved inwards meets a finished array
-        if rewrite := REWRITES.get(type(message).__name__):
+def normalised(statement: str) -> Node:
+    tree = parse(statement)
+    for message in reversed(nodes(tree)):  # children first: a cast that moved inwards meets a finished array
+        if rewrite := REWRITES.get(type(message)):
             rewrite(message)
     return tree
 
 
-def parse(sql: str) -> Node:
+def parse(statement: str) -> Node:
     """Parse SQL of any depth.
 
     protobuf stops at 100 levels: `a || b || ...` of 45 terms, 45 nested CASE or COALESCE. The limit guards against bytes from
     strangers, and these come from the parser.
     """
     try:
-        return postgast.parse(sql)
+        return postgast.parse(statement)
     except protobuf.DecodeError:
         limits.SetAllowOversizeProtos(True)
         try:
-            return postgast.parse(sql)
+            return postgast.parse(statement)
         finally:
             limits.SetAllowOversizeProtos(False)
 
 
-def nodes(tree: Node) -> Iterator[Node]:
-    """Yield every message, parents first, and clear the positions on the way; without recursion, for it may be deep."""
-    stack = [tree]
-    while stack:
-        message = stack.pop()
-        yield message
+def nodes(tree: Node) -> list[Node]:
+    """Return every message, parents first, and clear the positions on the way; without recursion, for it may be deep."""
+    found = [tree]
+    for message in found:
+        if type(message) is pg.Node:  # half of all messages, and nothing but a wrapper: twice as fast as ListFields
+            kind = message.WhichOneof("node")
+            if kind not in LEAVES:
+                found.append(getattr(message, kind))
+            continue
         for field, value in message.ListFields():
             if field.message_type is None:
                 if field.name in POSITIONS:
                     message.ClearField(field.name)
             elif isinstance(value, protobuf.Message):
-                stack.append(value)
+                found.append(value)
             else:
-                stack.extend(value)
+                found.extend(value)
+    return found
 
 
 def move_cast_inwards(node: Node) -> None:
     """(ARRAY[a, b])::t[] is ARRAY[a::t, b::t]."""
     cast = node.type_cast
-    if node.WhichOneof("node") != "type_cast" or cast.arg.WhichOneof("node") != "a_array_expr" or not cast.type_name.array_bounds:
+    if cast.arg.WhichOneof("node") != "a_array_expr" or not cast.type_name.array_bounds:
         return
     of_element = pg.TypeName()
     of_element.CopyFrom(cast.type_name)
@@ -146,8 +151,6 @@ def cast_elements_to_the_element(array: Node) -> None:
 def type_a_negative_number(node: Node) -> None:
     """`- 1` is '-1'::integer; bigint and numeric by size (https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-CONSTANTS-NUMERIC)."""
     constant = node.a_const
-    if node.WhichOneof("node") != "a_const":
-        return
     number = str(constant.ival.ival) if constant.WhichOneof("val") == "ival" else constant.fval.fval
     if not number.startswith("-"):
         return
@@ -167,8 +170,11 @@ def wrap_in_cast(node: Node, type_name: Node) -> None:
 
 
 def rewrite_node(node: Node) -> None:
-    move_cast_inwards(node)
-    type_a_negative_number(node)
+    match node.WhichOneof("node"):
+        case "type_cast":
+            move_cast_inwards(node)
+        case "a_const":
+            type_a_negative_number(node)
 
 
 def forget_labels_of_later_arms(select: Node) -> None:
@@ -192,11 +198,11 @@ def forget_labels(select: Node) -> None:
             target.res_target.ClearField("name")
 
 
-REWRITES: dict[str, Callable[..., None]] = {
-    "Node": rewrite_node,
-    "A_ArrayExpr": cast_elements_to_the_element,
-    "SelectStmt": forget_labels_of_later_arms,
-    "SubLink": lambda link: forget_labels(link.subselect.select_stmt),
-    "InsertStmt": lambda insert: forget_labels(insert.select_stmt.select_stmt),
-    "CreateFunctionStmt": forget_labels_of_body,
+REWRITES: dict[type, Callable[..., None]] = {
+    pg.Node: rewrite_node,
+    pg.A_ArrayExpr: cast_elements_to_the_element,
+    pg.SelectStmt: forget_labels_of_later_arms,
+    pg.SubLink: lambda link: forget_labels(link.subselect.select_stmt),
+    pg.InsertStmt: lambda insert: forget_labels(insert.select_stmt.select_stmt),
+    pg.CreateFunctionStmt: forget_labels_of_body,
 }
