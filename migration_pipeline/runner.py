@@ -10,6 +10,8 @@ a revision and stop the run inside one.
 Needs Python 3.8, Alembic 1.8, SQLAlchemy 1.4 and psycopg2 or psycopg; imports nothing else, and nothing of this package.
 """
 
+from __future__ import annotations
+
 import sys
 
 if __name__ == "__main__":
@@ -23,6 +25,9 @@ import queue
 import threading
 import time
 import traceback
+from typing import Any, Callable, Dict, List, NoReturn, Optional, TextIO
+
+Message = Dict[str, Any]
 
 GRACE_SECONDS = 3  # how long a cancelled statement has to end once the pipeline is gone
 
@@ -30,7 +35,7 @@ GRACE_SECONDS = 3  # how long a cancelled statement has to end once the pipeline
 class Stopped(BaseException):
     """The pipeline said stop, or the project did what cannot be rolled back. No `except Exception` may swallow it."""
 
-    def __init__(self, kind, reason):
+    def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
 
@@ -38,17 +43,17 @@ class Stopped(BaseException):
 class Pipe:
     """The two streams to the pipeline, moved off stdin and stdout, which the project may use as it likes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         answers = os.fdopen(os.dup(0), "r", encoding="utf-8")
         silence = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(silence, descriptor)
-        self._answers = queue.Queue()
-        self.hung_up = None  # called when the pipeline is gone
+        self._answers: queue.Queue[Optional[Message]] = queue.Queue()
+        self.hung_up: Optional[Callable[[], None]] = None  # called when the pipeline is gone
         threading.Thread(target=self._read, args=(answers,), daemon=True).start()
 
-    def _read(self, answers):
+    def _read(self, answers: TextIO) -> None:
         for line in answers:
             self._answers.put(json.loads(line))
         self._answers.put(None)
@@ -57,11 +62,11 @@ class Pipe:
         time.sleep(GRACE_SECONDS)
         os._exit(1)  # a closed socket is a rolled-back transaction
 
-    def send(self, **message):
+    def send(self, **message: Any) -> None:
         self._out.write(json.dumps(message, default=str) + "\n")
         self._out.flush()
 
-    def receive(self):
+    def receive(self) -> Message:
         message = self._answers.get()
         if message is None:
             raise Stopped("hung up", "the pipeline is gone")
@@ -71,17 +76,19 @@ class Pipe:
 class Session:
     """The one connection, and the conversation about it."""
 
-    def __init__(self, pipe, start):
+    def __init__(self, pipe: Pipe, start: Message) -> None:
         self.pipe = pipe
         self.start = start
-        self.connection = None  # the guarded DB-API connection
-        self.revision = None  # the revision that is running
-        self.doomed = None  # why nothing more may be sent: the first failure
-        self.database_error = None  # the first error that the server answered with
-        self.statement = None
+        self.connection: Any = None  # the guarded DB-API connection
+        self.driver = ""
+        self.revision: Optional[str] = None  # the revision that is running
+        self.doomed: Optional[str] = None  # why nothing more may be sent: the first failure
+        self.error: Optional[Message] = None  # what ended the run
+        self.database_error: Optional[Message] = None  # the first error that the server answered with
+        self.statement: Optional[str] = None
         self.quiet = False  # our own queries are no questions
 
-    def ask(self, question, **facts):
+    def ask(self, question: str, **facts: Any) -> Message:
         """Ask the pipeline, answer its queries from inside the transaction, and return its answer."""
         self.pipe.send(ask=question, **facts)
         while True:
@@ -93,7 +100,7 @@ class Session:
             else:
                 return answer
 
-    def _result(self, sql):
+    def _result(self, sql: str) -> Message:
         self.quiet = True
         try:
             cursor = self.connection.cursor()
@@ -109,7 +116,7 @@ class Session:
         finally:
             self.quiet = False
 
-    def question(self, sql, has_parameters, own=True):
+    def question(self, sql: str, *, has_parameters: bool, own: bool = True) -> Optional[str]:
         """Ask whether a statement may be sent; return the text to send instead, or None. Raise Stopped when it may not."""
         if self.quiet:
             return None
@@ -118,25 +125,25 @@ class Session:
         self.statement = sql
         return self.ask("statement", sql=sql, parameters=has_parameters, revision=self.revision, own=own).get("instead")
 
-    def stop(self, kind, reason):
+    def stop(self, kind: str, reason: str) -> NoReturn:
         self.doomed = self.doomed or reason
         raise Stopped(kind, reason)
 
-    def answered(self, error):
+    def answered(self, error: Optional[Exception]) -> None:
         """Remember the server's first error: what follows it is often only "current transaction is aborted"."""
         if self.quiet:
             return
         if error is None:
-            self.database_error = None
+            self.database_error = self.statement = None
         elif self.database_error is None:
             self.database_error = dict(describe(error), statement=self.statement)
 
-    def ends(self, how):
+    def ends(self, how: str) -> None:
         """Somebody ends the transaction: nothing to do outside a revision, where it is ours to end; fatal inside one."""
         if self.revision is not None and not self.quiet:
             self.stop("ends transaction", "it ends the transaction itself: " + how)
 
-    def connect(self, driver):
+    def connect(self, driver: str) -> Any:
         """Return the one connection, opened at the first call. Raise Stopped for a second one inside a revision."""
         if self.connection is None:
             self.connection = DRIVERS[driver](self)
@@ -150,60 +157,60 @@ class Session:
         return self.connection
 
 
-def guarded(session, connection_class):
+def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a class, without a branch
     """Return a subclass of a DB-API connection class whose transaction only we can end."""
 
-    class Guarded(connection_class):
-        def commit(self):
+    class Guarded(connection_class):  # type: ignore[misc]
+        def commit(self) -> None:
             session.ends("commit()")
 
-        def rollback(self):
+        def rollback(self) -> None:
             session.ends("rollback()")
 
-        def close(self):
+        def close(self) -> None:
             pass
 
         @property
-        def autocommit(self):
+        def autocommit(self) -> bool:
             return False
 
         @autocommit.setter
-        def autocommit(self, value):
+        def autocommit(self, value: bool) -> None:
             if value:
                 session.ends("autocommit")
 
-        def set_autocommit(self, value):
+        def set_autocommit(self, value: bool) -> None:
             self.autocommit = value
 
         @property
-        def isolation_level(self):
+        def isolation_level(self) -> Any:
             return None
 
         @isolation_level.setter
-        def isolation_level(self, level):
+        def isolation_level(self, level: Any) -> None:
             if level in (0, "AUTOCOMMIT"):
                 session.ends("autocommit")
 
-        def set_isolation_level(self, level):
+        def set_isolation_level(self, level: Any) -> None:
             self.isolation_level = level
 
-        def set_session(self, *args, **kwargs):
+        def set_session(self, *_args: Any, **_kwargs: Any) -> None:
             pass
 
-        def really_end(self, how):
+        def really_end(self, how: str) -> None:
             getattr(connection_class, how)(self)
 
     return Guarded
 
 
-def asking(session, cursor_class, text):
+def asking(session: Session, cursor_class: Any, text: Callable[[Any, Any, str], str]) -> Any:
     """Return a subclass of a DB-API cursor class that asks before it sends anything."""
 
-    def method(name):
+    def method(name: str) -> Any:
         original = getattr(cursor_class, name)
 
-        def execute(self, query, parameters=None, *args, **kwargs):
-            instead = session.question(text(self, query, name), parameters is not None)
+        def execute(self: Any, query: Any, parameters: Any = None, *args: Any, **kwargs: Any) -> Any:
+            instead = session.question(text(self, query, name), has_parameters=parameters is not None)
             if instead is not None:
                 query, parameters = instead, None
             if parameters is not None:
@@ -222,23 +229,23 @@ def asking(session, cursor_class, text):
     return type("Asking", (cursor_class,), {name: method(name) for name in names if hasattr(cursor_class, name)})
 
 
-def psycopg2_connection(session):
+def psycopg2_connection(session: Session) -> Any:
     import psycopg2
     import psycopg2.extensions
 
-    def text(cursor, query, name):
+    def text(cursor: Any, query: Any, name: str) -> str:
         if name in ("copy_from", "copy_to"):
             return "COPY ..."
         if name == "callproc":
-            return "SELECT * FROM " + query + "()"
+            return f"SELECT * FROM {query}()"
         if isinstance(query, bytes):
             return query.decode("utf-8", "replace")
-        return query if isinstance(query, str) else query.as_string(cursor)
+        return query if isinstance(query, str) else str(query.as_string(cursor))
 
-    cursors = {}
+    cursors: Dict[Any, Any] = {}
 
-    class Connection(guarded(session, psycopg2.extensions.connection)):
-        def cursor(self, *args, cursor_factory=None, **kwargs):
+    class Connection(guarded(session, psycopg2.extensions.connection)):  # type: ignore[misc]
+        def cursor(self, *args: Any, cursor_factory: Any = None, **kwargs: Any) -> Any:
             wanted = cursor_factory or self.cursor_factory or psycopg2.extensions.cursor
             if wanted not in cursors:
                 cursors[wanted] = asking(session, wanted, text)
@@ -247,15 +254,15 @@ def psycopg2_connection(session):
     return original["psycopg2"](connection_factory=Connection, **session.start["connection"])
 
 
-def psycopg_connection(session):
+def psycopg_connection(session: Session) -> Any:
     import psycopg
 
-    def text(cursor, query, _name):
+    def text(cursor: Any, query: Any, _name: str) -> str:
         if isinstance(query, bytes):
             return query.decode("utf-8", "replace")
-        return query if isinstance(query, str) else query.as_string(cursor)
+        return query if isinstance(query, str) else str(query.as_string(cursor))
 
-    class Connection(guarded(session, psycopg.Connection)):
+    class Connection(guarded(session, psycopg.Connection)):  # type: ignore[misc]
         pass
 
     connection = original["psycopg"](Connection, **session.start["connection"])
@@ -265,15 +272,15 @@ def psycopg_connection(session):
 
 
 DRIVERS = {"psycopg2": psycopg2_connection, "psycopg": psycopg_connection}
-original = {}  # driver → its own `connect`
+original: Dict[str, Any] = {}  # driver → its own `connect`
 
 
-def replace_psycopg2(session, psycopg2):
+def replace_psycopg2(session: Session, psycopg2: Any) -> None:
     original["psycopg2"] = psycopg2.connect
     psycopg2.connect = lambda *_args, **_kwargs: session.connect("psycopg2")
 
 
-def replace_psycopg(session, psycopg):
+def replace_psycopg(session: Session, psycopg: Any) -> None:
     original["psycopg"] = psycopg.Connection.connect.__func__
     psycopg.Connection.connect = classmethod(lambda _cls, *_args, **_kwargs: session.connect("psycopg"))
     psycopg.connect = psycopg.Connection.connect
@@ -284,9 +291,12 @@ def replace_psycopg(session, psycopg):
     )
 
 
-def replace_asyncpg(session, asyncpg):
+def replace_asyncpg(session: Session, asyncpg: Any) -> None:
     connect = asyncpg.connect
     asyncpg.connect = lambda *_args, **_kwargs: connect(session.start["asyncpg_url"])
+
+
+REPLACE = {"psycopg2": replace_psycopg2, "psycopg": replace_psycopg, "asyncpg": replace_asyncpg}
 
 
 class ReplaceConnect:
@@ -296,14 +306,12 @@ class ReplaceConnect:
     a driver that the project does not use is not imported.
     """
 
-    drivers = {"psycopg2": replace_psycopg2, "psycopg": replace_psycopg, "asyncpg": replace_asyncpg}
-
-    def __init__(self, session):
+    def __init__(self, session: Session) -> None:
         self.session = session
         self.looking = False
 
-    def find_spec(self, name, _path=None, _target=None):
-        if name not in self.drivers or self.looking:
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
+        if name not in REPLACE or self.looking:
             return None
         self.looking = True
         try:
@@ -311,32 +319,33 @@ class ReplaceConnect:
         finally:
             self.looking = False
         if spec is not None:
-            execute = spec.loader.exec_module
+            loader: Any = spec.loader
+            execute = loader.exec_module
 
-            def exec_module(module):
+            def exec_module(module: Any) -> None:
                 execute(module)
-                self.drivers[name](self.session, module)
+                REPLACE[name](self.session, module)
 
-            spec.loader.exec_module = exec_module
+            loader.exec_module = exec_module
         return spec
 
 
-def installed(driver):
+def installed(driver: str) -> bool:
     return importlib.util.find_spec(driver) is not None
 
 
-def watch_asynchronous_connections(session):
+def watch_asynchronous_connections(session: Session) -> None:
     """Ask about statements on connections that are not ours: what they do would not be part of the transaction."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     @event.listens_for(Engine, "before_cursor_execute")
-    def before(connection, _cursor, statement, parameters, _context, _many):
+    def before(connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
         if getattr(connection.dialect, "is_async", False):
-            session.question(statement, bool(parameters), own=False)
+            session.question(statement, has_parameters=bool(parameters), own=False)
 
 
-def alembic_connection(session, given):
+def alembic_connection(session: Session, given: Any) -> Any:
     """Return the SQLAlchemy connection that Alembic shall use: the given one where it is ours, else one made of ours."""
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
@@ -355,7 +364,7 @@ def alembic_connection(session, given):
     return connection
 
 
-def run(session):
+def run(session: Session) -> None:
     """Run env.py with our function in the place of Alembic's, as `alembic.command.upgrade` does."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
@@ -369,9 +378,9 @@ def run(session):
     config.set_main_option("sqlalchemy.url", driver_url(start, config).replace("%", "%%"))
     config.attributes["migration_pipeline"] = start["mode"]
     script = ScriptDirectory.from_config(config)
-    runs = []
+    runs: List[Any] = []
 
-    def steps(heads, context):
+    def steps(heads: Any, context: Any) -> List[Any]:
         runs.append(heads)
         if len(runs) > 1:
             session.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
@@ -385,31 +394,31 @@ def run(session):
         session.ask("begin", heads=sorted(heads), revisions=[step.revision.revision for step in pending])
         return [watched(session, step) for step in pending]
 
-    def configure(connection=None, **kwargs):
+    def configure(connection: Any = None, **kwargs: Any) -> None:
         for key in ("url", "dialect_name", "transaction_per_migration", "as_sql"):
             kwargs.pop(key, None)
         configure_original(connection=alembic_connection(session, connection), transaction_per_migration=False, **kwargs)
         environment.get_context().on_version_apply_callbacks += (applied,)
 
-    def applied(step, **_kwargs):
+    def applied(step: Any, **_kwargs: Any) -> None:
         session.ask("applied", revision=step.up_revision_id)
 
-    def autocommit_block(_context):
+    def autocommit_block(_context: Any) -> NoReturn:
         session.stop("not transactional", "it uses autocommit_block()")
 
-    MigrationContext.autocommit_block = autocommit_block
+    MigrationContext.autocommit_block = autocommit_block  # type: ignore[method-assign,assignment]
     environment = EnvironmentContext(
         config, script, fn=steps, as_sql=False, destination_rev=start["revision"], dont_mutate=planning
     )
     configure_original = environment.configure
-    environment.configure = configure
+    environment.configure = configure  # type: ignore[method-assign,assignment]
     with environment:
         script.run_env()
     if not runs:
         session.stop("no run", "env.py ended without running the migrations")
 
 
-def preview(session, pending):
+def preview(session: Session, pending: Any) -> None:
     """Call the upgrade functions while the pipeline lets nothing but reading through: what they would send is known then.
 
     The first that cannot go on without its effects ends it: the others might build on them.
@@ -423,20 +432,20 @@ def preview(session, pending):
         session.pipe.send(event="previewed", revision=step.revision.revision)
 
 
-def driver_url(start, config):
+def driver_url(start: Message, config: Any) -> str:
     """Return the URL for the driver that the project's own URL names, else for one that is installed; no password in it."""
     wanted = (config.get_main_option("sqlalchemy.url") or "").split(":")[0].partition("+")[2] or start["driver"]
     if wanted not in start["urls"] or not installed(wanted):
         wanted = next(name for name in DRIVERS if installed(name))
-    return start["urls"][wanted]
+    return str(start["urls"][wanted])
 
 
-def watched(session, step):
+def watched(session: Session, step: Any) -> Any:
     """Wrap a step's upgrade function so that we know which revision runs, and that it failed even if env.py hides it."""
     migrate = step.migration_fn
     revision = step.revision.revision
 
-    def upgrade(**kwargs):
+    def upgrade(**kwargs: Any) -> None:
         session.ask("revision", revision=revision)
         session.revision = revision
         try:
@@ -452,20 +461,17 @@ def watched(session, step):
     return step
 
 
-Session.error = None
-
-
-def facts(script, context, heads, target):
-    """What a plan is made of; nothing here decides."""
+def facts(script: Any, context: Any, heads: Any, target: str) -> Message:
+    """Return what a plan is made of; nothing here decides."""
     from alembic.util.exc import CommandError
 
-    known, unknown = [], []
+    unknown = []
     for head in heads:
         try:
-            known.append(script.get_revision(head).revision)
+            script.get_revision(head)
         except CommandError:
             unknown.append(head)
-    plan = {
+    plan: Message = {
         "current": sorted(heads),
         "unknown": sorted(unknown),
         "heads": sorted(script.get_heads()),
@@ -482,7 +488,7 @@ def facts(script, context, heads, target):
     return plan
 
 
-def described(revision):
+def described(revision: Any) -> Message:
     down = revision.down_revision or ()
     return {
         "id": revision.revision,
@@ -492,27 +498,29 @@ def described(revision):
     }
 
 
-def describe(error):
-    """What may be told of a database error. The pipeline redacts it; DETAIL, CONTEXT and parameters are never read."""
-    error = getattr(error, "orig", None) or error
-    diagnosis = getattr(error, "diag", None)
-    told = {"type": type(error).__name__, "sqlstate": getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)}
+def describe(error: BaseException) -> Message:
+    """Return what may be told of a database error. The pipeline redacts it; DETAIL, CONTEXT and parameters are never read."""
+    cause: Any = getattr(error, "orig", None) or error
+    diagnosis = getattr(cause, "diag", None)
+    told: Message = {"type": type(cause).__name__}
+    told["sqlstate"] = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if diagnosis is not None:
         for name in ("message_primary", "schema_name", "table_name", "column_name", "constraint_name", "source_function"):
             told[name] = getattr(diagnosis, name, None)
     return told
 
 
-def failure(session, error):
+def failure(session: Session, error: BaseException) -> Message:
     """Describe what ended the run."""
     kind = type(error)
     frames = traceback.extract_tb(error.__traceback__)
-    told = {
+    told: Message = {
         "type": kind.__module__ + "." + kind.__qualname__,
         "stopped": error.kind if isinstance(error, Stopped) else None,
         # a database error speaks through `describe`: its own text holds DETAIL and parameters
         "message": None if hasattr(error, "orig") or hasattr(error, "diag") else str(error),
         "revision": session.revision,
+        "connected": session.connection is not None,
         "statement": session.statement if session.revision else None,
         "database": session.database_error,
         "frames": [[frame.filename, frame.lineno, frame.name] for frame in frames],
@@ -522,9 +530,9 @@ def failure(session, error):
     return told
 
 
-def main():
+def main() -> None:
     pipe = Pipe()
-    session = None
+    session: Optional[Session] = None
     try:
         import alembic
         import alembic.config  # what every run needs is imported before the pipeline has made up its mind
@@ -556,7 +564,7 @@ def main():
     pipe.send(event="ended", how="rolled back", error=session.error)
 
 
-def end(session):
+def end(session: Session) -> None:
     """Ask how to end the transaction, and end it so."""
     if session.connection is None:
         session.stop("no run", "env.py ended without connecting")

@@ -21,6 +21,7 @@ from migration_pipeline.domain import redaction
 from migration_pipeline.domain.connection import Connection
 
 RUNNER = Path(__file__).parent.parent / "runner.py"
+FUSE_SQLSTATE = "MP001"  #: raised by the commit fuse, see transaction.py
 END_SECONDS = 5  # how long a runner that was told to end has, before it is killed
 DRIVERS = ("psycopg2", "psycopg", "asyncpg")
 
@@ -342,20 +343,30 @@ def failed(project: Project, told: type_of_message) -> RunFailed:
     else:
         what = f'Revision "{revision}" failed.' if revision else "The project failed outside its revisions."
         if told.get("message") is not None:
-            kind = told["type"].rpartition(".")[2]
-            evidence["error"] = f"{kind}: {redaction.exception_message(told['type'], told['message'], source)}"
+            evidence["error"] = _said(told, source)
     if statement:
         evidence["statement"] = redaction.one_line(redaction.statement(statement, source))
     if database.get("message_primary"):
         sqlstate = database.get("sqlstate") or ""
         raised_by_user = database.get("source_function") == "exec_stmt_raise"  # RAISE may borrow any code
-        message = redaction.server_message(sqlstate, database["message_primary"], source=source, raised_by_user=raised_by_user)
+        if sqlstate == FUSE_SQLSTATE:
+            message = database["message_primary"]
+        else:
+            message = redaction.server_message(sqlstate, database["message_primary"], source=source, raised_by_user=raised_by_user)
         evidence["server"] = f"{sqlstate} {message}".strip()
     evidence |= {name: database[f"{name}_name"] for name in ("table", "constraint") if database.get(f"{name}_name")}
     where = _last_frame(told.get("frames") or [], project.config.parent)
     if where:
         evidence["file"] = where
     return RunFailed(told=told, what=what, evidence=evidence)
+
+
+def _said(told: type_of_message, source: str) -> str:
+    """Return an exception's type and, where it can hold no row's value, its message."""
+    kind = told["type"].rpartition(".")[2]
+    if kind == "KeyError" and not told["connected"]:  # no row was read yet: it names a variable or a setting
+        return f"KeyError: {redaction.one_line(told['message'])}"
+    return f"{kind}: {redaction.exception_message(told['type'], told['message'], source)}"
 
 
 def _last_frame(frames: Sequence[Sequence[Any]], folder: Path) -> str | None:

@@ -62,14 +62,15 @@ LEFT JOIN pg_foreign_table f ON f.ftrelid = r.oid
 WHERE r.relkind <> 'c'
 """
 
-#: Columns, and attributes of composite types. The position is a rank: a dropped column leaves a gap that a restore closes. A
-#: child's inherited columns have none: pg_dump restores them first (https://www.postgresql.org/docs/current/ddl-inherit.html). It
-#: also gives a child DEFAULT NULL where only the parent has a default; that is no default, except for a domain that has its own.
+#: Columns, and attributes of composite types. A column's place is the live column before it: a dropped column leaves a gap in the
+#: numbers that a restore closes. A child's inherited columns have no place: pg_dump restores them first
+#: (https://www.postgresql.org/docs/current/ddl-inherit.html). It also gives a child DEFAULT NULL where only the parent has a
+#: default; that is no default, except for a domain that has its own.
 COLUMNS = f"""
 SELECT CASE r.relkind WHEN 'c' THEN 'attribute ' ELSE 'column ' END || r.name || '.' || quote_ident(a.attname),
 json_strip_nulls(json_build_object(
-  'position', CASE WHEN NOT (r.is_child AND a.attinhcount > 0) THEN (row_number() OVER (PARTITION BY a.attrelid, r.is_child AND
-    a.attinhcount > 0 ORDER BY a.attnum))::text END,
+  'after', CASE WHEN NOT (r.is_child AND a.attinhcount > 0) THEN lag(quote_ident(a.attname)) OVER
+    (PARTITION BY a.attrelid, r.is_child AND a.attinhcount > 0 ORDER BY a.attnum) END,
   'type', format_type(a.atttypid, a.atttypmod),
   'not null', CASE WHEN a.attnotnull THEN 'yes' END,
   'default', CASE WHEN a.attgenerated = '' AND NOT (starts_with(pg_get_expr(d.adbin, d.adrelid), 'NULL::') AND t.typtype <> 'd')

@@ -18,7 +18,7 @@ def acl_items(acl: str) -> str:
 
 
 def options(array: str) -> str:
-    return f"(SELECT string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM unnest({array}) o)"
+    return f"CASE WHEN {array} IS NOT NULL THEN (SELECT string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM unnest({array}) o) END"
 
 
 def sealed_options(array: str) -> str:

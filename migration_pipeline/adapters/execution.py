@@ -100,11 +100,11 @@ class Execution:
         )
 
     def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None:
-        if revisions != tuple(revision.id for revision in self.plan.revisions):
-            raise Stop("stale", "the project's revisions have changed since the plan was made")
         if heads != self.plan.current:
             was, now = ", ".join(self.plan.current) or "empty", ", ".join(heads) or "empty"
             raise Stop("stale", f"the version table has changed since the plan was made: it was {was}, now it is {now}")
+        if revisions != tuple(revision.id for revision in self.plan.revisions):
+            raise Stop("stale", "the project's revisions have changed since the plan was made")
         session.query("; ".join(self.limits.statements(self.server_version)))  # env.py may have set its own
         self.before(session)
         self._measurement.begin(session)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from psycopg import sql
 
-from migration_pipeline.adapters.alembic_project import Session, Stop
+from migration_pipeline.adapters.alembic_project import FUSE_SQLSTATE, Session, Stop
 
 FUSE = "pg_temp.migration_pipeline_fuse"
 SETTING = "migration_pipeline.commit"
@@ -23,7 +23,7 @@ CREATE TEMPORARY TABLE migration_pipeline_fuse (lit boolean) ON COMMIT DROP;
 CREATE FUNCTION {fuse}() RETURNS trigger LANGUAGE plpgsql AS $fuse$
 BEGIN
   IF encode(sha256(convert_to(coalesce(current_setting({setting}, true), ''), 'UTF8')), 'hex') <> {hash} THEN
-    RAISE EXCEPTION 'only the migration pipeline commits this transaction' USING ERRCODE = 'MP001';
+    RAISE EXCEPTION 'only the migration pipeline commits this transaction' USING ERRCODE = '{sqlstate}';
   END IF;
   RETURN NULL;
 END $fuse$;
@@ -32,7 +32,6 @@ CREATE CONSTRAINT TRIGGER migration_pipeline_fuse AFTER INSERT ON {fuse}
 ALTER TABLE {fuse} ENABLE ALWAYS TRIGGER migration_pipeline_fuse;
 INSERT INTO {fuse} VALUES (true)
 """
-FUSE_SQLSTATE = "MP001"
 
 WHO = "SELECT pg_backend_pid(), pg_current_xact_id()::text, current_setting('track_counts')"
 READ_ONLY = "SET TRANSACTION READ ONLY"
@@ -79,7 +78,7 @@ def open_for_writing(
     secret = secrets.token_hex(16)
     digest = hashlib.sha256(secret.encode()).hexdigest()
     lock = [f"LOCK TABLE {quoted(*version_table)} IN SHARE ROW EXCLUSIVE MODE"] if version_table else []
-    fuse = LIGHT_THE_FUSE.format(fuse=FUSE, setting=f"'{SETTING}'", hash=f"'{digest}'")
+    fuse = LIGHT_THE_FUSE.format(fuse=FUSE, sqlstate=FUSE_SQLSTATE, setting=f"'{SETTING}'", hash=f"'{digest}'")
     session.query("; ".join([*limits.statements(server_version), *lock, fuse]))
     ((pid, xid, counting),) = session.query(WHO)
     if counting != "on":

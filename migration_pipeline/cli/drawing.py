@@ -204,6 +204,13 @@ def result(step: str, value: Any) -> dict[str, Any]:
             return {}
 
 
+def amount(done: int, total: int | None) -> str:
+    """Return how far a dump or a restore is."""
+    if not done:
+        return ""
+    return bytes_in_words(done) + (f" of {bytes_in_words(total)}" if total else "")
+
+
 def bytes_in_words(number: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:  # noqa: PLR2004 - decimal units

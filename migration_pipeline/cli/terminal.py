@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from migration_pipeline import errors
@@ -36,13 +36,15 @@ class Terminal:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._since = time.monotonic()
+        self._step = ""
         self._result: dict[str, Any] = {}
         self._error: errors.MigrationPipelineError | None = None
 
     def __enter__(self) -> Self:
         if self._err.is_terminal:
             self._progress = Progress(
-                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(), TimeElapsedColumn(),
+                SpinnerColumn(), TextColumn("{task.description:<24}"), BarColumn(bar_width=24), TimeElapsedColumn(),
+                TextColumn("{task.fields[amount]}"),
                 console=self._err, transient=True,
             )  # fmt: skip
             self._progress.start()
@@ -61,12 +63,14 @@ class Terminal:
         self._since = time.monotonic()
         if self._progress is not None:
             self._clear()
-            self._task = self._progress.add_task(step, total=None)
+            self._step = step
+            self._task = self._progress.add_task(step, total=None, amount="")
 
     def progress(self, what: str, done: int, total: int | None) -> None:
         """Draw how far a long piece of work is."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=what, completed=done, total=total)
+            amount = drawing.amount(done, total)
+            self._progress.update(self._task, description=f"{self._step}: {what}", completed=done, total=total, amount=amount)
 
     def see(self, step: str, value: Any) -> None:
         """Draw a step that is done, and what it found."""

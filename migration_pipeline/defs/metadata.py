@@ -1,10 +1,13 @@
 """Values as Dagster shows them: Markdown, tables and numbers that are plotted over time. Never a row, never a secret."""
 
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import dagster as dg
 
 from migration_pipeline import errors
+from migration_pipeline.defs import assets
 from migration_pipeline.domain import report as reports
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
@@ -14,29 +17,21 @@ from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.steps import PostCheck, Preflight, UpgradeResult
 
 Metadata = dict[str, Any]
+MARKDOWN = re.compile(r"[\\`*_\[\]<>#|]")
 
 
 def of(value: Any) -> Metadata:
     """Return what is worth looking at of a step's value."""
-    match value:
-        case Preflight():
-            return {**of_plan(value.plan), "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in value.notes) or "none")}
-        case Backup():
-            return of_backup(value)
-        case VerifiedBackup():
-            return {**of_backup(value.backup), "restore seconds": value.verification.seconds}
-        case Rehearsal():
-            return {"seconds": value.seconds, "effects": _table(reports.effect_rows(value.revisions))}
-        case SafetyReport():
-            return {"safety": _table(reports.verdict_rows(value)), "ledger": dg.MetadataValue.md(_ledger(value))}
-        case Confirmation():
-            return {"confirmed": value.how, "plan": value.plan_fingerprint}
-        case UpgradeResult():
-            return {"seconds": value.seconds, "attempts": value.attempts, "heads": ", ".join(value.heads)}
-        case PostCheck():
-            return {"heads": ", ".join(value.heads), "schema": value.schema_fingerprint}
-        case _:
-            return {}
+    shown = SHOWN.get(type(value))
+    return shown(value) if shown else {}
+
+
+def of_preflight(found: Preflight) -> Metadata:
+    recent = found.recent_backup
+    allowed_by: Metadata = {}
+    if recent is not None:
+        allowed_by = {"recent backup": recent.id, "taken": dg.MetadataValue.timestamp(recent.manifest.snapshot_time)}
+    return {**of_plan(found.plan), **allowed_by, "notes": _list(found.notes)}
 
 
 def of_plan(plan: Plan) -> Metadata:
@@ -58,27 +53,85 @@ def of_backup(backup: Backup) -> Metadata:
     }
 
 
+def of_verified(verified: VerifiedBackup) -> Metadata:
+    found = verified.verification
+    return {**of_backup(verified.backup), "restore seconds": found.seconds, "verified": dg.MetadataValue.timestamp(found.at)}
+
+
+def of_rehearsal(rehearsal: Rehearsal) -> Metadata:
+    return {"seconds": rehearsal.seconds, **_lost(rehearsal), "effects": _table(reports.effect_rows(rehearsal.revisions))}
+
+
+def of_report(report: SafetyReport) -> Metadata:
+    """Return the three witnesses side by side, and the ledger as the prompt shows it."""
+    losses = reports.by_revision(report)
+    ledger = "\n\n".join(f"**{revision}**\n{_bullets(lines)}" for revision, lines in losses.items())
+    return {"ledger": dg.MetadataValue.md(ledger or "nothing is lost"), "safety": _table(reports.verdict_rows(report))}
+
+
+def of_confirmation(consent: Confirmation) -> Metadata:
+    return {"confirmed": consent.how, "plan": consent.plan_fingerprint}
+
+
+def of_result(result: UpgradeResult) -> Metadata:
+    return {
+        "seconds": result.seconds,
+        "attempts": result.attempts,
+        "heads": ", ".join(result.heads),
+        "effects": _table(reports.effect_rows(result.revisions)),
+        "way back": f"just restore-db {result.backup_id}",
+    }
+
+
+def of_post_check(checked: PostCheck) -> Metadata:
+    return {"heads": ", ".join(checked.heads), "schema": checked.schema_fingerprint}
+
+
 def of_error(error: errors.MigrationPipelineError) -> Metadata:
     evidence = [{"what": key, "found": value} for key, value in error.evidence.items()]
     return {"evidence": _table(evidence), "next": error.next_step or "none"}
 
 
-def materialized_backup(backup: Backup) -> dg.AssetMaterialization:
-    restored = backup.manifest.restored
-    more = {"restore seconds": restored.seconds} if restored else {}
-    return dg.AssetMaterialization([backup.manifest.identity.target, "backup"], metadata={**of_backup(backup), **more})
+def materialized_backup(verified: VerifiedBackup) -> dg.AssetMaterialization:
+    target = verified.backup.manifest.identity.target
+    return dg.AssetMaterialization(assets.backup_key(target), description=verified.backup.id, metadata=of_verified(verified))
 
 
-def materialized_schema(plan: Plan, result: UpgradeResult) -> dg.AssetMaterialization:
-    changed = {
-        "values lost": sum(loss.values or 0 for one in result.revisions for loss in one.lost),
-        "revisions": len(plan.revisions),
+def materialized_schema(plan: Plan, rehearsal: Rehearsal, result: UpgradeResult) -> dg.AssetMaterialization:
+    """Return what a migration left. What is lost is the rehearsal's count: the live run was held against it."""
+    return dg.AssetMaterialization(
+        assets.schema_key(plan.identity.target),
+        description=plan.route,
+        metadata={
+            "upgrade seconds": result.seconds,
+            "revisions": len(plan.revisions),
+            **_lost(rehearsal),
+            "heads": ", ".join(result.heads),
+            "plan": plan.fingerprint,
+            "backup": result.backup_id,
+        },
+    )
+
+
+def _lost(rehearsal: Rehearsal) -> Metadata:
+    return {
+        "rows lost": sum(loss.rows or 0 for loss in rehearsal.lost),
+        "values lost": sum(loss.values or 0 for loss in rehearsal.lost),
+        "lost": _list(reports.lost(rehearsal), nothing="nothing"),
     }
-    return dg.AssetMaterialization([plan.identity.target, "schema"], metadata={**of(result), **changed})
 
 
-def _ledger(report: SafetyReport) -> str:
-    return "\n".join(f"- {line}" for line in reports.lines(report)) or "nothing is lost"
+def _list(lines: Iterable[str], nothing: str = "none") -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.md(_bullets(lines) or nothing)
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {_plain(line)}" for line in lines)
+
+
+def _plain(line: str) -> str:
+    """Return a sentence in which no name of a table reads as Markdown."""
+    return MARKDOWN.sub(r"\\\g<0>", line)
 
 
 def _table(rows: list[dict[str, Any]]) -> dg.MetadataValue[Any]:
@@ -86,3 +139,14 @@ def _table(rows: list[dict[str, Any]]) -> dg.MetadataValue[Any]:
         return dg.MetadataValue.text("none")
     return dg.MetadataValue.table([dg.TableRecord({key: str(value) for key, value in row.items()}) for row in rows])
 
+
+SHOWN: dict[type, Callable[[Any], Metadata]] = {
+    Preflight: of_preflight,
+    Backup: of_backup,
+    VerifiedBackup: of_verified,
+    Rehearsal: of_rehearsal,
+    SafetyReport: of_report,
+    Confirmation: of_confirmation,
+    UpgradeResult: of_result,
+    PostCheck: of_post_check,
+}

@@ -1,15 +1,14 @@
 """One op a step, each thin: config, one step function, metadata, a value. No SQL here, and no decision about safety."""
 
-import contextlib
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 import pydantic
 
-from migration_pipeline import errors, steps
+from migration_pipeline import steps
 from migration_pipeline.defs import metadata
+from migration_pipeline.defs.failures import told
 from migration_pipeline.defs.resources import WorkplaceResource
 from migration_pipeline.domain import confirmation
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
@@ -39,27 +38,6 @@ class ConfirmConfig(dg.Config):
     )
 
 
-@contextlib.contextmanager
-def told(context: dg.OpExecutionContext) -> Iterator[None]:
-    """Turn our errors into Dagster's Failure: the one place. What is no error of ours is named by type and place alone."""
-    desk.present.started(context.op.name)
-    try:
-        yield
-    except errors.MigrationPipelineError as error:
-        ours = error
-    except Exception as error:  # noqa: BLE001 - its own text may hold row values, and would be stored
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        ours = errors.Failure(
-            "The pipeline itself failed; nothing was committed after this step began.",
-            evidence={"error": type(error).__name__, "at": f"{frame.filename}, line {frame.lineno}"},
-            next_step="just plan, to see where the database is, and report this error",
-        )
-    else:
-        return
-    desk.present.failed(context.op.name, ours)
-    raise dg.Failure(description=str(ours), metadata=metadata.of_error(ours), allow_retries=False) from None
-
-
 def seen(context: dg.OpExecutionContext, value: Any) -> Any:
     """Show a step's value: to the operator, and as metadata."""
     desk.present.see(context.op.name, value)
@@ -75,22 +53,20 @@ def preflight(context: dg.OpExecutionContext, config: PreflightConfig, workplace
         found = steps.preflight(workplace.place, config.revision)
     desk.present.see(context.op.name, found)
     if found.plan.is_empty:
-        context.log.info(f"Nothing is pending: the database is at {', '.join(found.plan.current) or 'no revision'}.")
+        at = ", ".join(found.plan.current) or "no revision"
+        context.log.info("Nothing is pending: the database is at %s. The other steps are skipped.", at)
         return
     yield dg.Output(found, metadata=metadata.of(found))
 
 
 @dg.op(tags=POSTGRES)
-def backup(
-    context: dg.OpExecutionContext, config: BackupConfig, workplace: WorkplaceResource, preflight: Preflight
-) -> Backup:
+def backup(context: dg.OpExecutionContext, config: BackupConfig, workplace: WorkplaceResource, preflight: Preflight) -> Backup:
     """Take the pre-migration backup with pg_dump, and record in the same snapshot what it holds."""
     with told(context):
         if config.reuse_recent_backup and preflight.recent_backup is not None:
             taken = steps.reuse_backup(workplace.place, preflight.plan, preflight.recent_backup)
         else:
             taken = steps.backup(workplace.place, preflight.plan, protects=True)
-    context.log_event(metadata.materialized_backup(taken))
     return seen(context, taken)  # type: ignore[no-any-return]
 
 
@@ -104,7 +80,7 @@ def backup_now(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> 
         desk.present.see("backup", taken)
         desk.present.started("verify_backup")
         verified = steps.verify_backup(workplace.place, taken, plan)
-    context.log_event(metadata.materialized_backup(verified.backup))
+    context.log_event(metadata.materialized_backup(verified))
     context.add_output_metadata(metadata.of(verified))
     desk.present.see("verify_backup", verified)
     return verified
@@ -117,6 +93,10 @@ def verify_backup(
     """Restore the backup into a scratch database; compare row counts and schema with what was recorded."""
     with told(context):
         verified = steps.verify_backup(workplace.place, backup, preflight.plan)
+    if (
+        preflight.recent_backup is None or backup.id != preflight.recent_backup.id
+    ):  # one that is used again is in the asset's history already
+        context.log_event(metadata.materialized_backup(verified))
     return seen(context, verified)  # type: ignore[no-any-return]
 
 
@@ -158,7 +138,7 @@ def confirm(context: dg.OpExecutionContext, config: ConfirmConfig, preflight: Pr
 
 
 @dg.op(tags=POSTGRES)
-def upgrade(
+def upgrade(  # noqa: PLR0917 - Dagster names them all
     context: dg.OpExecutionContext,
     workplace: WorkplaceResource,
     preflight: Preflight,
@@ -169,7 +149,7 @@ def upgrade(
     """Run the revisions on the live database in one transaction; commit when it did what the rehearsal did."""
     with told(context):
         result = steps.upgrade(workplace.place, preflight.plan, verified, rehearsal, confirmation)
-    context.log_event(metadata.materialized_schema(preflight.plan, result))
+    context.log_event(metadata.materialized_schema(preflight.plan, rehearsal, result))
     return seen(context, result)  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 import pydantic
 from upath import UPath
 
-from migration_pipeline import settings
+from migration_pipeline import errors, settings
 from migration_pipeline.operator import desk
 from migration_pipeline.workplace import Workplace
 
@@ -24,7 +24,7 @@ class WorkplaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Any, None, None]:
         """Open the workplace at its first use, so that wrong settings fail a step and not the start of the run."""
-        self._run_id = context.run_id or "unknown"
+        self._run_id = context.run.run_id if context.run else "unknown"
         try:
             yield self
         finally:
@@ -36,9 +36,19 @@ class WorkplaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def place(self) -> Workplace:
         if self._place is None:
+            _refuse_throw_away_instance()
             target = settings.load(os.environ, Path.cwd(), self.target or None)
             self._place = Workplace(target=target, run_id=self._run_id, progress=desk.present.progress)
         return self._place
+
+
+def _refuse_throw_away_instance() -> None:
+    """Without DAGSTER_HOME, Dagster keeps a run in a folder that it removes: no record, and nothing to go on from."""
+    if not os.environ.get("DAGSTER_HOME"):
+        raise errors.SettingsError(
+            "DAGSTER_HOME is not set: this run would be kept nowhere; nothing was started.",
+            next_step='export DAGSTER_HOME="$PWD/.dagster" (the folder must exist), or use just migrate, which sets it',
+        )
 
 
 class JsonIOManager(dg.UPathIOManager):
@@ -47,7 +57,11 @@ class JsonIOManager(dg.UPathIOManager):
     extension = ".json"
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:  # noqa: ARG002
+        path.touch(mode=0o600)  # the schema and the SQL of the revisions are in it
         path.write_bytes(pydantic.TypeAdapter(type(obj)).dump_json(obj))
+
+    def make_directory(self, path: UPath) -> None:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
         return pydantic.TypeAdapter(context.dagster_type.typing_type).validate_json(path.read_bytes())

@@ -144,6 +144,7 @@ def _known_word(quoted: str, source: str) -> str:
 
 
 #: Raised by Python about code, not about values.
+NO_SUCH_DRIVER = "sqlalchemy.exc.NoSuchModuleError"
 CODE_ERRORS = frozenset({"SyntaxError", "ImportError", "ModuleNotFoundError", "NameError", "AttributeError"})
 
 
@@ -153,7 +154,7 @@ def exception_message(type_name: str, message: str, source: str) -> str:
     `type_name` is the type's name, with its module where it has one: `ValueError`, `alembic.util.exc.CommandError`.
     """
     module, _, name = type_name.rpartition(".")
-    if (module in {"", "builtins"} and name in CODE_ERRORS) or module == "alembic.util.exc":
+    if (module in {"", "builtins"} and name in CODE_ERRORS) or module == "alembic.util.exc" or type_name == NO_SUCH_DRIVER:
         return one_line(message)
     parts = next((parts for parts in _templates(source) if _is_made_of(message, parts)), None)
     return WITHHELD if parts is None else one_line(HIDDEN.join(parts))

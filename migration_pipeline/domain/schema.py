@@ -31,9 +31,7 @@ class SchemaSnapshot:
 
     def without(self, properties: AbstractSet[str]) -> "SchemaSnapshot":
         """Leave properties out: `{"owner", "privileges"}` where the copy stands on a server that lacks the roles."""
-        kept = {
-            name: {key: value for key, value in held.items() if key not in properties} for name, held in self.objects.items()
-        }
+        kept = {name: {key: value for key, value in held.items() if key not in properties} for name, held in self.objects.items()}
         return SchemaSnapshot(objects=kept)
 
 

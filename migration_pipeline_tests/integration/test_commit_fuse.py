@@ -123,7 +123,7 @@ def test_the_server_itself_refuses_each_way_of_committing(server, database, sql)
 
         execute(database, "CREATE TABLE patients (id int)")
         session.execute("BEGIN")
-        fuse = transaction.LIGHT_THE_FUSE.format(fuse=transaction.FUSE, setting=f"'{transaction.SETTING}'", hash="'00'")
+        fuse = transaction.LIGHT_THE_FUSE.format(fuse=transaction.FUSE, sqlstate="MP001", setting=f"'{transaction.SETTING}'", hash="'00'")
         session.execute(fuse)
         session.execute("INSERT INTO patients VALUES (1)")
         with contextlib.suppress(psycopg.Error):

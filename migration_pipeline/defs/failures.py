@@ -1,0 +1,57 @@
+"""Our errors as Dagster's Failure: the one place. What the operator reads is what happened, the evidence and what next."""
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster_shared.error import SerializableErrorInfo
+
+from migration_pipeline import errors
+from migration_pipeline.defs import metadata
+from migration_pipeline.operator import desk
+
+INTERRUPTS = (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)
+
+
+class ToldFailure(DagsterUserCodeProcessError, dg.Failure):  # noqa: N818 - a Failure, as Dagster names it
+    """A Failure whose text stands in the run's log as it is: Dagster would put a stack of twenty frames below it.
+
+    It stores an error of this base class as the error was told elsewhere; there is no public way to leave the stack out.
+    """
+
+    def __init__(self, error: errors.MigrationPipelineError) -> None:
+        told_as = SerializableErrorInfo(message=f"{error}\n", stack=[], cls_name=type(error).__name__)
+        super().__init__(  # type: ignore[no-untyped-call]
+            str(error), metadata=metadata.of_error(error), allow_retries=False, user_code_process_error_infos=[told_as]
+        )
+
+
+@contextlib.contextmanager
+def told(context: dg.OpExecutionContext) -> Iterator[None]:
+    """Show a step's begin and failure. What is no error of ours is named by type and place alone."""
+    desk.present.started(context.op.name)
+    try:
+        yield
+    except INTERRUPTS:
+        if desk.is_taken:  # the operator ends the run; without this, Dagster would call it a failure
+            context.instance.report_run_canceling(context.run)
+        raise
+    except errors.MigrationPipelineError as error:
+        ours = error
+    except Exception as error:  # noqa: BLE001 - its own text may hold row values, and would be stored
+        ours = _unknown(error)
+    else:
+        return
+    desk.present.failed(context.op.name, ours)
+    raise ToldFailure(ours) from None
+
+
+def _unknown(error: Exception) -> errors.Failure:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return errors.Failure(
+        "The pipeline itself failed; nothing was committed after this step began.",
+        evidence={"error": type(error).__name__, "at": f"{frame.filename}, line {frame.lineno}"},
+        next_step="just plan, to see where the database is, and report this error",
+    )

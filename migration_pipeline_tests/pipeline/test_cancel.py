@@ -1,0 +1,158 @@
+"""A run that is ended from outside: Ctrl-C, a stopped container, a closed terminal. Nothing of it is left anywhere."""
+
+import contextlib
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from migration_pipeline_tests import projects
+from migration_pipeline_tests.conftest import execute, make_database
+from migration_pipeline_tests.pipeline.conftest import BIN, Site, start
+
+GONE_SECONDS = 10
+SLEEPS = "SELECT CASE WHEN (left(current_database(), 10) = 'mp_scratch') = {in_rehearsal} THEN pg_sleep(60) END"
+WORKING = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%{query}%' AND state = 'active' AND pid <> pg_backend_pid()"
+OURS = """
+SELECT datname, application_name, query FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'bystander'
+"""
+
+
+@pytest.fixture(scope="module")
+def site(server18, tmp_path_factory):
+    """One site for all: each of these runs leaves it as it was."""
+    folder = tmp_path_factory.mktemp("cancelled")
+    for url in make_database(server18):
+        project = projects.copy("drops_table", folder / "project")
+        made = Site(url=url, folder=folder, project=project, binaries=server18.binaries, more={"MARK": str(folder)})
+        start(made, "0001")
+        made.query("INSERT INTO alerts (message) VALUES ('one')")
+        assert made.just("backup-db").returncode == 0
+        yield made
+
+
+def revise(site, sql, declared="DESTRUCTIVE"):
+    file = projects.revision_file(site.project, "0002")
+    file.write_text(
+        f'"""Drop alerts."""\n\n# SAFETY: {declared}\n\nfrom alembic import op\n\nrevision = "0002"\ndown_revision = "0001"\n\n\n'
+        f'def upgrade():\n    op.execute("DROP TABLE alerts")\n    op.execute("{sql}")\n'
+    )
+
+
+@contextlib.contextmanager
+def migrating(site, answer="CONFIRM\n"):
+    """Yield `migrate` in a session of its own, whose signals reach nobody else."""
+    with (site.folder / "stderr").open("w+") as stderr:
+        process = subprocess.Popen(
+            [BIN / "migration-pipeline", "migrate"],
+            env=site.environ, cwd=site.folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            process.stdin.write(answer)
+            process.stdin.flush()
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+
+
+def wait_for(found, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not (result := found()):
+        assert time.monotonic() < end, f"no {what} after {seconds} s"
+        time.sleep(0.05)
+    return result
+
+
+def said(site):
+    return (site.folder / "stderr").read_text()
+
+
+def processes(site):
+    """Return the command lines of all processes that this site's commands have started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"MARK={site.folder}\0".encode() in (path / "environ").read_bytes():
+                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+def newest_status(site):
+    with dg.DagsterInstance.from_config(str(site.folder / "dagster")) as instance:
+        (run,) = instance.get_run_records(limit=1)
+        return run.dagster_run.status
+
+
+def assert_nothing_is_left(site, process, since):
+    left = GONE_SECONDS - (time.monotonic() - since)
+    assert process.wait(max(left, 0)) == 130, said(site)
+    left = GONE_SECONDS - (time.monotonic() - since)
+    wait_for(lambda: not execute(site.url, OURS), "end of our sessions", left)
+    assert processes(site) == []
+    assert site.scratch_databases == []
+    assert site.revision == ["0001"]
+    assert site.query("SELECT message FROM alerts") == [("one",)]
+    assert newest_status(site) is dg.DagsterRunStatus.CANCELED
+    assert "Traceback" not in said(site)
+    assert list((site.folder / "backups").rglob("*.partial")) == []
+
+
+def end(process, number):
+    process.send_signal(number)
+    return time.monotonic()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_an_upgrade_that_is_interrupted_is_rolled_back_and_leaves_nothing(site, number):
+    revise(site, SLEEPS.format(in_rehearsal="false"))
+
+    with migrating(site) as process:
+        wait_for(lambda: site.query(WORKING.format(query="THEN pg_sleep")), "sleeping upgrade")
+        assert_nothing_is_left(site, process, end(process, number))
+
+    assert "Interrupted in upgrade" in said(site)
+    assert "the database is at 0001, as before" in said(site)
+
+
+def test_a_rehearsal_that_is_interrupted_takes_its_scratch_database_along(site):
+    revise(site, SLEEPS.format(in_rehearsal="true"))
+
+    with migrating(site) as process:
+        wait_for(lambda: site.query(WORKING.format(query="THEN pg_sleep")), "sleeping rehearsal")
+        assert len(site.scratch_databases) == 1
+        assert_nothing_is_left(site, process, end(process, signal.SIGINT))
+
+
+def test_a_question_that_is_interrupted_is_answered_no(site):
+    revise(site, "SELECT 1")
+
+    with migrating(site, answer="") as process:
+        wait_for(lambda: "Type 'CONFIRM' to proceed:" in said(site), "question")
+        assert_nothing_is_left(site, process, end(process, signal.SIGTERM))
+
+
+def test_a_backup_that_is_interrupted_ends_pg_dump_and_leaves_no_part(site):
+    revise(site, "SELECT 1")
+    before = site.backups
+    holder = subprocess.Popen(
+        [site.binaries / "psql", "-qc", "BEGIN; LOCK TABLE alerts; SELECT pg_sleep(60)", site.url],
+        env={"PGAPPNAME": "bystander"}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        with migrating(site) as process:
+            wait_for(lambda: site.query(WORKING.format(query="LOCK TABLE public.alerts IN ACCESS SHARE MODE")), "pg_dump")
+            since = end(process, signal.SIGINT)
+            process.wait(GONE_SECONDS)
+            site.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'bystander'")
+            assert_nothing_is_left(site, process, since)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert site.backups == before
