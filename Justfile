@@ -1,6 +1,7 @@
 set positional-arguments := true
 
 # operate ─────────────────────────────────────────────────────────────────────────────────────────
+# exec: a signal to `just` must reach the pipeline, and not end a shell in between
 
 # list the recipes
 default:
@@ -9,34 +10,34 @@ default:
 # migrate the database: backup, rehearsal, question, upgrade
 [no-exit-message]
 migrate *options:
-    @migration-pipeline migrate "$@"
+    @exec migration-pipeline migrate "$@"
 
 # take a verified backup now
 [no-exit-message]
 backup-db *options:
-    @migration-pipeline backup-db "$@"
+    @exec migration-pipeline backup-db "$@"
 
 # show the pending revisions; changes nothing
 [no-exit-message]
 plan *options:
-    @migration-pipeline plan "$@"
+    @exec migration-pipeline plan "$@"
 
 # list the backups of the target
 [no-exit-message]
 backups *options:
-    @migration-pipeline backups "$@"
+    @exec migration-pipeline backups "$@"
 
 # start Dagster's UI and daemon on a local port
 [no-exit-message]
 ui *options:
-    @migration-pipeline ui "$@"
+    @exec migration-pipeline ui "$@"
 
 # develop ─────────────────────────────────────────────────────────────────────────────────────────
 
 # see the whole story on a throw-away server, in a minute
 [no-exit-message]
 demo *options:
-    @migration-pipeline demo "$@"
+    @exec migration-pipeline demo "$@"
 
 # run the tests
 [no-exit-message]

@@ -45,10 +45,36 @@ def timed(command, environ, cwd, answer=None):
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def server_cpu(url):
+    """Return the CPU seconds of a server on this machine: its postmaster, the backends that ended and those that run."""
+    with psycopg.connect(url) as session:
+        (folder,) = session.execute("SHOW data_directory").fetchone()
+        session.execute("SELECT 1")
+        postmaster = int(Path(folder, "postmaster.pid").read_text().split()[0])
+    total = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(stat.parent.name) == postmaster:
+            total += sum(map(int, fields[11:15]))
+        elif int(fields[1]) == postmaster:
+            total += sum(map(int, fields[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def with_server(url, run):
+    before = server_cpu(url)
+    wall, cpu = run()
+    time.sleep(0.5)  # a backend that has just ended is counted once the postmaster has noticed
+    return wall, cpu, cpu + server_cpu(url) - before
+
+
 def compare(name, ours, bare, runs):
     """Run the two in turn and print what each pair says."""
     pairs = [(bare(), ours()) for _ in range(runs)]
-    for index, what in enumerate(("wall", "CPU (client side)")):
+    for index, what in enumerate(("wall", "CPU of the clients", "CPU of clients and server")[: len(pairs[0][0])]):
         ratios = [one[index] / other[index] for other, one in pairs]
         mine, theirs = (statistics.median(pair[side][index] for pair in pairs) for side in (1, 0))
         print(f"{name}: {what} {mine:.2f} s, bare {theirs:.2f} s, ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
@@ -125,8 +151,8 @@ def backup(url, runs):
     try:
         compare(
             "backup",
-            ours,
-            lambda: timed([str(programs / "pg_dump"), "-f", str(folder / "bare.sql"), url], os.environ, folder),
+            lambda: with_server(url, ours),
+            lambda: with_server(url, lambda: timed([str(programs / "pg_dump"), "-f", str(folder / "bare.sql"), url], os.environ, folder)),
             runs,
         )
     finally:

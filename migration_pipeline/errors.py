@@ -11,6 +11,7 @@
     │   ├── UpgradeFailed
     │   └── PostCheckFailed
     ├── SettingsError                 2  wrong settings or usage; nothing was started
+    ├── Interrupted                   130  Ctrl-C, SIGTERM or a closed terminal ended the run
     └── Refusal                       3  a condition is not met; nothing was changed
         ├── NoRecentBackup
         ├── NotAllowed                a preflight condition on server, role or target
@@ -96,6 +97,12 @@ class SettingsError(MigrationPipelineError):
     """The settings are wrong."""
 
     exit_code = 2
+
+
+class Interrupted(MigrationPipelineError):
+    """The run was interrupted."""
+
+    exit_code = 130
 
 
 class Refusal(MigrationPipelineError):

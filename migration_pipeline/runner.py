@@ -94,13 +94,13 @@ class Session:
         while True:
             answer = self.pipe.receive()
             if "query" in answer:
-                self.pipe.send(**self._result(answer["query"]))
+                self.pipe.send(**self.own_query(answer["query"]))
             elif answer["answer"] == "stop":
                 self.stop(answer["kind"], answer["reason"])
             else:
                 return answer
 
-    def _result(self, sql: str) -> Message:
+    def own_query(self, sql: str) -> Message:
         self.quiet = True
         try:
             cursor = self.connection.cursor()
@@ -386,6 +386,8 @@ def run(session: Session) -> None:
             session.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
         if planning:
             plan = facts(script, context, heads, start["revision"])
+            if plan["version_table_schema"] is None:  # then the search_path decides, as env.py has left it
+                ((plan["version_table_schema"],),) = session.own_query(WHERE_IT_IS.format(plan["version_table"].replace("'", "''")))["rows"]
             session.pipe.send(event="plan", **plan)
             if start["mode"] == "preview" and plan["revisions"]:
                 preview(session, script._upgrade_revs(start["revision"], heads))
@@ -416,6 +418,12 @@ def run(session: Session) -> None:
         script.run_env()
     if not runs:
         session.stop("no run", "env.py ended without running the migrations")
+
+
+WHERE_IT_IS = """
+SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE c.oid = to_regclass(quote_ident('{}'))), current_schema())::text
+"""
 
 
 def preview(session: Session, pending: Any) -> None:
@@ -490,9 +498,10 @@ def facts(script: Any, context: Any, heads: Any, target: str) -> Message:
 
 def described(revision: Any) -> Message:
     down = revision.down_revision or ()
+    depends_on = getattr(revision, "_resolved_dependencies", ())
     return {
         "id": revision.revision,
-        "down": [down] if isinstance(down, str) else list(down),
+        "down": [*([down] if isinstance(down, str) else down), *depends_on],
         "path": os.path.abspath(revision.path),
         "title": (revision.doc or "").strip().splitlines()[:1],
     }

@@ -285,7 +285,7 @@ def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: Upgra
     problems: dict[str, str] = {}
     if heads != rehearsal.heads_after:
         problems["version table"] = f"{', '.join(heads) or 'empty'}, planned: {', '.join(rehearsal.heads_after)}"
-    problems |= _shown(schema.diff(rehearsal.schema_after, after))
+    problems |= _shown(schema.diff(rehearsal.schema_after.as_restored, after.as_restored))
     if invalid:
         problems["invalid indexes"] = ", ".join(invalid)
     if problems:
@@ -294,6 +294,19 @@ def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: Upgra
             next_step=f"just restore-db {result.backup_id}, or mend what is named above",
         )
     return PostCheck(heads=heads, schema_fingerprint=after.fingerprint)
+
+
+def whereabouts(place: Workplace, plan: Plan) -> str:
+    """Say where the live database is, as looked at now: for a run that was interrupted."""
+    try:
+        with postgres.session(place.live, purpose="looks") as opened:
+            heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
+    except errors.MigrationPipelineError:
+        return "unknown: the server does not answer; PostgreSQL rolls back what was not committed"
+    at = f"the database is at {', '.join(heads) or 'no revision'}"
+    if heads == plan.current:
+        return f"{at}, as before"
+    return f"the upgrade was committed; {at}" if heads == plan.heads else at
 
 
 def _differences(manifest: Manifest, copy: Connection, plan: Plan) -> dict[str, str]:
@@ -305,7 +318,7 @@ def _differences(manifest: Manifest, copy: Connection, plan: Plan) -> dict[str, 
         for table in sorted(manifest.rows.keys() | found.rows.keys())
         if found.rows.get(table) != manifest.rows.get(table)
     }
-    return wrong | _shown(schema.diff(manifest.schema, found.schema))
+    return wrong | _shown(schema.diff(manifest.schema.as_restored, found.schema.as_restored))
 
 
 def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> None:

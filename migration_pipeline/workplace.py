@@ -110,6 +110,9 @@ class Workplace:
         copy = self._open.enter_context(
             scratch.database(self.scratch_server, self.live, self.target.name, self.target.maintenance_database)
         )
+        scratch.provide_roles(self.scratch_server, self.target.maintenance_database, backup.manifest.roles)
+        if "schema public" not in backup.manifest.schema.objects:
+            scratch.drop_public_schema(copy)
         started = time.monotonic()
         with self.store.dump(backup.id).open("rb") as source:
             total = backup.manifest.bytes

@@ -161,7 +161,7 @@ class Execution:
 
 
 def schema_differences(rehearsed: SchemaSnapshot, live: SchemaSnapshot) -> tuple[Difference, ...]:
-    return () if rehearsed.fingerprint == live.fingerprint else diff(rehearsed, live)
+    return diff(rehearsed.as_restored, live.as_restored)
 
 
 def version_rows(session: Session, plan: Plan) -> tuple[str, ...]:

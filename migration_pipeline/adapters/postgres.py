@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from migration_pipeline import errors
 from migration_pipeline.domain import redaction
@@ -76,8 +77,22 @@ def session(connection: Connection, *, purpose: str, autocommit: bool = True) ->
         opened = psycopg.connect(**cast("dict[str, Any]", keywords), autocommit=autocommit)
     except psycopg.OperationalError as error:
         raise unreachable(connection, error) from None
-    with told(), opened:
+    with told(), opened, _cancelled_when_interrupted(opened):
         yield opened
+
+
+@contextlib.contextmanager
+def _cancelled_when_interrupted(opened: "psycopg.Connection[Any]") -> Iterator[None]:
+    """Let no statement of ours work on for nobody: psycopg cancels it for KeyboardInterrupt, and Dagster raises its own."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        if opened.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            with contextlib.suppress(psycopg.Error):
+                opened.cancel_safe(timeout=CONNECT_SECONDS)
+        raise
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ whose lock is free, and the next run drops it.
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -95,6 +95,31 @@ def cut_subscriptions(connection: Connection) -> None:
             subscription = sql.Identifier(name)
             for text in ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)", "DROP SUBSCRIPTION {}"):
                 postgres.execute(opened, sql.SQL(text).format(subscription))
+
+
+def drop_public_schema(connection: Connection) -> None:
+    """Drop the schema that every new database has: a dump of a database without it does not say so."""
+    with postgres.session(connection, purpose="prepares scratch") as opened:
+        postgres.execute(opened, "DROP SCHEMA public")
+
+
+def provide_roles(server: Connection, maintenance: str, roles: Sequence[str]) -> None:
+    """Make the roles that a dump names and the scratch server lacks: without a login, so that they are names alone.
+
+    Only a server of its own can lack them. Raise NotAllowed when they cannot be made.
+    """
+    with postgres.session(server.replace(database=maintenance), purpose="provides roles") as opened:
+        known = {row[0] for row in postgres.rows(opened, "SELECT rolname::text FROM pg_roles")}
+        missing = [role for role in roles if role not in known]
+        try:
+            for role in missing:
+                opened.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        except psycopg.errors.InsufficientPrivilege:
+            raise errors.NotAllowed(
+                "The scratch server lacks roles that the backup names, and our role there may not make them.",
+                evidence={"scratch server": server.where, "roles": ", ".join(missing)},
+                next_step="create them there (CREATE ROLE name NOLOGIN), or name a role with CREATEROLE in SCRATCH_DATABASE_URL",
+            ) from None
 
 
 def cut_foreign_servers(connection: Connection) -> None:

@@ -145,7 +145,7 @@ class FolderStore:
                     ) from None
                 else:
                     fcntl.flock(descriptor, fcntl.LOCK_EX)  # lives as long as we do: a sweep sees that it is ours
-                    return name, partial, os.fdopen(descriptor, "wb", buffering=0)
+                    return name, partial, os.fdopen(descriptor, "r+b", buffering=0)
             time.sleep(0.1)
 
     def _write(self, path: Path, text: bytes) -> None:

@@ -6,18 +6,18 @@ import signal
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from migration_pipeline import settings
+from migration_pipeline import settings, steps
 from migration_pipeline.adapters import alembic_project
 from migration_pipeline.cli.terminal import Terminal
 from migration_pipeline.operator import desk
 from migration_pipeline.settings import Target
 from migration_pipeline.workplace import Workplace
 
-INTERRUPTED = 130
 RUNS = {"migrate": 3, "backup_database": 1}  #: how often a job starts the project: plan, rehearsal, upgrade
-#: What the terminal's instance needs to say: nothing leaves this machine.
-DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+#: Nothing leaves this machine, and the UI does not begin with an offer to join a community.
+DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
 
 def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bool) -> int:
@@ -39,10 +39,23 @@ def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bo
                 run_config={**config, "target": "" if target.name == "default" else target.name},
                 tags={TARGET_TAG: target.name},
             )
-            interrupted = result.dagster_run.status is dg.DagsterRunStatus.CANCELED
+            interrupted = _was_interrupted(instance, result)
     if interrupted:
-        return INTERRUPTED
+        place = Workplace(target=target, run_id="")
+        return terminal.interrupted(steps.whereabouts(place, terminal.plan) if terminal.plan else None)
     return terminal.finish(success=result.success)
+
+
+def _was_interrupted(instance: Any, result: Any) -> bool:
+    """Return whether the operator ended the run; between two steps Dagster takes that for a failure, so it is put right."""
+    if result.dagster_run.status.value == "CANCELED":
+        return True
+    last = result.all_events[-1].event_specific_data
+    reason = getattr(last, "failure_reason", None)
+    if reason is None or reason.value != "UNEXPECTED_TERMINATION":
+        return False
+    instance.report_run_canceled(result.dagster_run)
+    return True
 
 
 @contextlib.contextmanager
@@ -58,7 +71,7 @@ def _runners_ahead(target: Target, job_name: str) -> Iterator[None]:
 def prepare_home(folder: Path) -> Path:
     """Make Dagster's folder and name it in the environment: without it, runs would go to a throw-away instance."""
     home = settings.dagster_home(os.environ, folder)
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # SQL and schema of every run are in it
     config = home / "dagster.yaml"
     if not config.exists():
         config.write_text(DAGSTER_YAML)

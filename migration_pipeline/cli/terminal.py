@@ -21,6 +21,7 @@ from migration_pipeline.domain.confirmation import PROMPT, Confirmation
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Target
+from migration_pipeline.steps import Preflight
 
 WIDEST_STEP = 16
 WIDE = 160  # characters
@@ -37,6 +38,7 @@ class Terminal:
         self._task: TaskID | None = None
         self._since = time.monotonic()
         self._step = ""
+        self.plan: Plan | None = None  #: of the run, once preflight has made it
         self._result: dict[str, Any] = {}
         self._error: errors.MigrationPipelineError | None = None
 
@@ -61,9 +63,9 @@ class Terminal:
     def started(self, step: str) -> None:
         """Draw that a step is running."""
         self._since = time.monotonic()
+        self._step = step
         if self._progress is not None:
             self._clear()
-            self._step = step
             self._task = self._progress.add_task(step, total=None, amount="")
 
     def progress(self, what: str, done: int, total: int | None) -> None:
@@ -75,6 +77,8 @@ class Terminal:
     def see(self, step: str, value: Any) -> None:
         """Draw a step that is done, and what it found."""
         self._clear()
+        if isinstance(value, Preflight):
+            self.plan = value.plan
         line = Text.assemble(("  ✓ ", "green"), (f"{step:<{WIDEST_STEP}}", "bold"), (f"{self._seconds:7.1f} s  ", "dim"))
         told, below = drawing.found(value)
         self._err.print(line.append(told), soft_wrap=True)
@@ -89,7 +93,7 @@ class Terminal:
         mark, word = ("■", "refused") if refused else ("✗", "failed")
         self._err.print(
             Text.assemble(
-                (f"  {mark} ", "red"), (f"{step:<{WIDEST_STEP}}", "bold"), (f"{self._seconds:7.1f} s  ", "dim"), (word, "red")
+                (f"  {mark} ", "red"), (f"{self._step or step:<{WIDEST_STEP}}", "bold"), (f"{self._seconds:7.1f} s  ", "dim"), (word, "red")
             )
         )
         self._error = error
@@ -107,6 +111,15 @@ class Terminal:
         if self._progress is not None:
             self._progress.start()
         return confirmation.from_prompt(answer.rstrip("\n") if answer else None, plan.fingerprint)
+
+    def interrupted(self, state: str | None) -> int:
+        """Tell where the interruption left the live database; return the exit code."""
+        step = f"in {self._step}" if self._step else "before the first step"
+        error = errors.Interrupted(
+            f"Interrupted {step}.", evidence={"state": state} if state else {}, next_step="just plan, then: just migrate"
+        )
+        self.error(error)
+        return error.exit_code
 
     def finish(self, *, success: bool) -> int:
         """Print the result, and return the exit code."""

@@ -80,7 +80,7 @@ def make(facts: Mapping[str, Any], identity: Identity, checksums: Mapping[str, s
             evidence={"database": identity.database, "the project's heads": ", ".join(facts["heads"]) or "none"},
             next_step="check out the code that made this revision, then: just plan",
         )
-    if target == "head" and len(facts["heads"]) > 1:
+    if facts["error"] and target == "head" and len(facts["heads"]) > 1:
         raise errors.NoPlan(
             f"The project has {len(facts['heads'])} heads: there is no one way up.",
             evidence={"heads": ", ".join(facts["heads"])},

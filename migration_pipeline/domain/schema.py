@@ -29,6 +29,11 @@ class SchemaSnapshot:
         text = json.dumps(self.objects, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def as_restored(self) -> "SchemaSnapshot":
+        """What a restore can bring back: a dump names an extension and not its version (the server's default is installed)."""
+        return self.without({"version"})
+
     def without(self, properties: AbstractSet[str]) -> "SchemaSnapshot":
         """Leave properties out: `{"owner", "privileges"}` where the copy stands on a server that lacks the roles."""
         kept = {name: {key: value for key, value in held.items() if key not in properties} for name, held in self.objects.items()}
