@@ -22,14 +22,17 @@ import importlib.util
 import json
 import os
 import queue
+import re
 import threading
 import time
 import traceback
 from typing import Any, Callable, Dict, List, NoReturn, Optional, TextIO
+from urllib.parse import parse_qs, urlsplit
 
 Message = Dict[str, Any]
 
 GRACE_SECONDS = 3  # how long a cancelled statement has to end once the pipeline is gone
+IN_ERROR = 3  # libpq's PQTRANS_INERROR: the transaction is aborted
 
 
 class Stopped(BaseException):
@@ -87,6 +90,8 @@ class Session:
         self.database_error: Optional[Message] = None  # the first error that the server answered with
         self.statement: Optional[str] = None
         self.quiet = False  # our own queries are no questions
+        self.options = ""  # the settings that the project opened its connection with
+        self.has_savepoint = False  # from the connection to the first revision
 
     def ask(self, question: str, **facts: Any) -> Message:
         """Ask the pipeline, answer its queries from inside the transaction, and return its answer."""
@@ -100,12 +105,12 @@ class Session:
             else:
                 return answer
 
-    def own_query(self, sql: str) -> Message:
+    def own_query(self, sql: str, *parameters: Any) -> Message:
         self.quiet = True
         try:
             cursor = self.connection.cursor()
             try:
-                cursor.execute(sql)
+                cursor.execute(sql, parameters or None)
                 rows = cursor.fetchall() if cursor.description else []
             finally:
                 cursor.close()
@@ -139,22 +144,46 @@ class Session:
             self.database_error = dict(describe(error), statement=self.statement)
 
     def ends(self, how: str) -> None:
-        """Somebody ends the transaction: nothing to do outside a revision, where it is ours to end; fatal inside one."""
+        """Somebody ends the transaction, which is ours to end: fatal inside a revision.
+
+        Before the first one, what env.py "commits" outlasts a statement of its own that fails later and is rolled back.
+        """
         if self.revision is not None and not self.quiet:
             self.stop("ends transaction", "it ends the transaction itself: " + how)
+        if self.has_savepoint:
+            failed = self.connection.info.transaction_status == IN_ERROR
+            if failed and how == "rollback()":
+                self.own_query("ROLLBACK TO SAVEPOINT migration_pipeline")
+                self.database_error = None
+            elif not failed and how != "rollback()":
+                self.own_query("RELEASE SAVEPOINT migration_pipeline; SAVEPOINT migration_pipeline")
 
-    def connect(self, driver: str) -> Any:
+    def release_savepoint(self) -> None:
+        if self.has_savepoint:
+            self.has_savepoint = False
+            self.own_query("RELEASE SAVEPOINT migration_pipeline")
+
+    def connect(self, driver: str, options: str) -> Any:
         """Return the one connection, opened at the first call. Raise Stopped for a second one inside a revision."""
         if self.connection is None:
+            self.options = options
             self.connection = DRIVERS[driver](self)
             self.pipe.hung_up = self.connection.cancel
             self.driver = driver
             self.ask("connected", driver=driver)
+            self.has_savepoint = "error" not in self.own_query("SAVEPOINT migration_pipeline")
         elif self.revision is not None:
             self.stop("second connection", "it opens a second connection")
         elif driver != self.driver:
             self.stop("second connection", "env.py connects with " + self.driver + " and with " + driver)
+        elif options != self.options:
+            self.stop("second connection", "env.py connects twice, with different settings in `options`")
         return self.connection
+
+    def parameters(self, options: str) -> Message:
+        """Return how to connect: where and as whom the pipeline says, with the project's settings and then the pipeline's."""
+        ours = self.start["connection"]
+        return {**ours, "options": (options + " " + ours.get("options", "")).strip()}
 
 
 def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a class, without a branch
@@ -176,7 +205,7 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
 
         @autocommit.setter
         def autocommit(self, value: bool) -> None:
-            if value:
+            if value or session.revision is None:  # switched off, it has committed what came before
                 session.ends("autocommit")
 
         def set_autocommit(self, value: bool) -> None:
@@ -251,7 +280,7 @@ def psycopg2_connection(session: Session) -> Any:
                 cursors[wanted] = asking(session, wanted, text)
             return super().cursor(*args, cursor_factory=cursors[wanted], **kwargs)
 
-    return original["psycopg2"](connection_factory=Connection, **session.start["connection"])
+    return original["psycopg2"](connection_factory=Connection, **session.parameters(session.options))
 
 
 def psycopg_connection(session: Session) -> Any:
@@ -265,7 +294,7 @@ def psycopg_connection(session: Session) -> Any:
     class Connection(guarded(session, psycopg.Connection)):  # type: ignore[misc]
         pass
 
-    connection = original["psycopg"](Connection, **session.start["connection"])
+    connection = original["psycopg"](Connection, **session.parameters(session.options))
     connection.cursor_factory = asking(session, psycopg.Cursor, text)
     connection.server_cursor_factory = asking(session, psycopg.ServerCursor, text)
     return connection
@@ -275,27 +304,46 @@ DRIVERS = {"psycopg2": psycopg2_connection, "psycopg": psycopg_connection}
 original: Dict[str, Any] = {}  # driver → its own `connect`
 
 
+def options_of(read: Callable[[str], Any], dsn: Optional[str] = "", *_args: Any, **given: Any) -> str:
+    """Return the settings that a driver's `connect` is asked for; where it shall connect and as whom is not heard."""
+    dsn = dsn or given.get("conninfo")
+    return str(given.get("options") or (read(dsn).get("options") if dsn else None) or "")
+
+
 def replace_psycopg2(session: Session, psycopg2: Any) -> None:
     original["psycopg2"] = psycopg2.connect
-    psycopg2.connect = lambda *_args, **_kwargs: session.connect("psycopg2")
+    read = psycopg2.extensions.parse_dsn
+    psycopg2.connect = lambda *args, **kwargs: session.connect("psycopg2", options_of(read, *args, **kwargs))
 
 
 def replace_psycopg(session: Session, psycopg: Any) -> None:
     original["psycopg"] = psycopg.Connection.connect.__func__
-    psycopg.Connection.connect = classmethod(lambda _cls, *_args, **_kwargs: session.connect("psycopg"))
+    read = psycopg.conninfo.conninfo_to_dict
+    psycopg.Connection.connect = classmethod(
+        lambda _cls, *args, **kwargs: session.connect("psycopg", options_of(read, *args, **kwargs))
+    )
     psycopg.connect = psycopg.Connection.connect
     connect_async = psycopg.AsyncConnection.connect.__func__
     # An asynchronous env.py opens a connection that Alembic then does not use: ours takes its place in `configure`.
     psycopg.AsyncConnection.connect = classmethod(
-        lambda cls, *_args, **_kwargs: connect_async(cls, **session.start["connection"])
+        lambda cls, *args, **kwargs: connect_async(cls, **session.parameters(options_of(read, *args, **kwargs)))
     )
 
 
 def replace_asyncpg(session: Session, asyncpg: Any) -> None:
     connect = asyncpg.connect
-    asyncpg.connect = lambda *_args, **_kwargs: connect(session.start["asyncpg_url"])
+
+    def connect_here(dsn: Optional[str] = None, **given: Any) -> Any:
+        asked = {name: values[-1] for name, values in parse_qs(urlsplit(dsn or "").query).items() if name in ASYNCPG_SETTINGS}
+        asked.update(given.get("server_settings") or {})
+        ours = session.parameters(asked.get("options", ""))
+        settings = {**asked, **{name: ours[name] for name in ("options", "application_name") if ours.get(name)}}
+        return connect(session.start["asyncpg_url"], server_settings=settings)
+
+    asyncpg.connect = connect_here
 
 
+ASYNCPG_SETTINGS = ("options", "search_path", "role")  # of what asyncpg takes from a DSN for a setting
 REPLACE = {"psycopg2": replace_psycopg2, "psycopg": replace_psycopg, "asyncpg": replace_asyncpg}
 
 
@@ -339,10 +387,12 @@ def watch_asynchronous_connections(session: Session) -> None:
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
-    @event.listens_for(Engine, "before_cursor_execute")
-    def before(connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+    @event.listens_for(Engine, "before_cursor_execute", retval=True)
+    def before(connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> Any:
+        instead = None
         if getattr(connection.dialect, "is_async", False):
-            session.question(statement, has_parameters=bool(parameters), own=False)
+            instead = session.question(statement, has_parameters=bool(parameters), own=False)
+        return (statement, parameters) if instead is None else (instead, ())
 
 
 def alembic_connection(session: Session, given: Any) -> Any:
@@ -359,9 +409,36 @@ def alembic_connection(session: Session, given: Any) -> Any:
     else:
         driver = next(name for name in DRIVERS if installed(name))
         connection = create_engine("postgresql+" + driver + "://", poolclass=NullPool).connect()
+        if given is not None:
+            connection = with_settings_of(session, given, connection)
     if not connection.in_transaction():
         connection.begin()
     return connection
+
+
+SETTINGS = """
+SELECT name, setting FROM pg_settings WHERE source IN ('session', 'client') AND context IN ('user', 'superuser') AND name !~
+  '_timeout$|^transaction_|^(application_name|client_encoding|client_connection_check_interval|DateStyle|default_transaction_read_only)$'
+UNION ALL SELECT 'role', current_setting('role') WHERE current_setting('role') <> 'none'
+"""
+
+
+def with_settings_of(session: Session, given: Any, connection: Any) -> Any:
+    """Give our connection what env.py set on its asynchronous one: search_path, role, schema_translate_map, ..."""
+    was_in_transaction = given.in_transaction()
+    session.quiet = True
+    try:
+        found = [tuple(row) for row in given.exec_driver_sql(SETTINGS)]
+    finally:
+        session.quiet = False
+    if not was_in_transaction:
+        given.rollback()
+    for name, value in sorted(found, key=lambda row: row[0] == "role"):  # the role last: it may not set the others
+        if "error" in session.own_query("SELECT set_config(%s, %s, false)", name, value):
+            session.stop("setting", "the setting " + name + " of its asynchronous connection cannot be taken over")
+    connection.dialect.default_schema_name = given.dialect.default_schema_name
+    kept = {name: value for name, value in given.get_execution_options().items() if name == "schema_translate_map"}
+    return connection.execution_options(**kept) if kept else connection
 
 
 def run(session: Session) -> None:
@@ -375,7 +452,7 @@ def run(session: Session) -> None:
     planning = start["mode"] in ("plan", "preview")
     options = argparse.Namespace(config=start["config"], x=None, name="alembic", raiseerr=True, quiet=True)
     config = Config(start["config"], cmd_opts=options)
-    config.set_main_option("sqlalchemy.url", driver_url(start, config).replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", driver_url(start, config))
     config.attributes["migration_pipeline"] = start["mode"]
     script = ScriptDirectory.from_config(config)
     runs: List[Any] = []
@@ -384,13 +461,9 @@ def run(session: Session) -> None:
         runs.append(heads)
         if len(runs) > 1:
             session.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
+        session.release_savepoint()
         if planning:
-            plan = facts(script, context, heads, start["revision"])
-            if plan["version_table_schema"] is None:  # then the search_path decides, as env.py has left it
-                ((plan["version_table_schema"],),) = session.own_query(WHERE_IT_IS.format(plan["version_table"].replace("'", "''")))["rows"]
-            session.pipe.send(event="plan", **plan)
-            if start["mode"] == "preview" and plan["revisions"]:
-                preview(session, script._upgrade_revs(start["revision"], heads))
+            tell_plan(session, script, context, heads)
             return []
         pending = script._upgrade_revs(start["revision"], heads)
         session.ask("begin", heads=sorted(heads), revisions=[step.revision.revision for step in pending])
@@ -422,8 +495,17 @@ def run(session: Session) -> None:
 
 WHERE_IT_IS = """
 SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                 WHERE c.oid = to_regclass(quote_ident('{}'))), current_schema())::text
+                 WHERE c.oid = to_regclass(quote_ident(%s))), current_schema())::text
 """
+
+
+def tell_plan(session: Session, script: Any, context: Any, heads: Any) -> None:
+    plan = facts(script, context, heads, session.start["revision"])
+    if plan["version_table_schema"] is None:  # then the search_path decides, as env.py has left it
+        ((plan["version_table_schema"],),) = session.own_query(WHERE_IT_IS, plan["version_table"])["rows"]
+    session.pipe.send(event="plan", **plan)
+    if session.start["mode"] == "preview" and plan["revisions"]:
+        preview(session, script._upgrade_revs(session.start["revision"], heads))
 
 
 def preview(session: Session, pending: Any) -> None:
@@ -441,11 +523,19 @@ def preview(session: Session, pending: Any) -> None:
 
 
 def driver_url(start: Message, config: Any) -> str:
-    """Return the URL for the driver that the project's own URL names, else for one that is installed; no password in it."""
-    wanted = (config.get_main_option("sqlalchemy.url") or "").split(":")[0].partition("+")[2] or start["driver"]
+    """Return the URL for the driver that the project's own URL names, else for one that is installed; no password in it.
+
+    The project's URL is read, and ours returned, as they stand in a file where env.py has yet to fill in `%(NAME)s`.
+    """
+    written = config.file_config.get(config.config_ini_section, "sqlalchemy.url", raw=True, fallback="")
+    wanted = written.split(":")[0].partition("+")[2] or start["driver"]
     if wanted not in start["urls"] or not installed(wanted):
         wanted = next(name for name in DRIVERS if installed(name))
-    return str(start["urls"][wanted])
+    url, settings = str(start["urls"][wanted]).replace("%", "%%"), re.search(r"[?&](options=[^&]*)", written)
+    if settings is None or wanted not in DRIVERS:
+        return url
+    address, _, query = url.partition("?")
+    return address + "?" + "&".join([*(pair for pair in query.split("&") if pair and pair[:8] != "options="), settings[1]])
 
 
 def watched(session: Session, step: Any) -> Any:
@@ -548,9 +638,7 @@ def main() -> None:
         import alembic.runtime.environment
         import sqlalchemy
 
-        pipe.send(
-            event="hello", python=sys.version.split()[0], alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__
-        )
+        pipe.send(event="hello", python=sys.version.split()[0], alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__)
         start = pipe.receive()
         os.environ.update(start["environment"])
         os.chdir(start["folder"])

@@ -8,13 +8,13 @@ and both must be for the very plan that it runs.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import attempts, dump, losses, pending, postgres, snapshot
 from migration_pipeline.adapters import preflight as conditions
-from migration_pipeline.domain import backups, confirmation, safety, schema
+from migration_pipeline.domain import backups, confirmation, ledger, safety, schema
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.backups import Backup, Manifest, Rejected, Verification, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
@@ -43,6 +43,7 @@ class UpgradeResult:
     seconds: float  #: of the transaction that was committed
     attempts: int
     revisions: tuple[RevisionEffects, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +59,11 @@ def preflight(place: Workplace, revision: str) -> Preflight:
     server = conditions.examine(place.live)
     place.programs(server.major)
     plan = pending.plan(place.project, place.live, place.identity(server), revision)
-    notes = tuple(place.history_notes(plan))
+    notes = (*place.history_notes(plan), *pending.notes(plan, place.live))
     if plan.is_empty:
         return Preflight(plan=plan, recent_backup=None, notes=notes)
     conditions.examine_scratch(
-        place.scratch_server, place.target.maintenance_database, needed_bytes=server.database_bytes, major=server.major
+        place.scratch_server, place.live, place.target.maintenance_database, needed_bytes=server.database_bytes, major=server.major
     )
     return Preflight(plan=plan, recent_backup=newest_backup(place, plan), notes=notes)
 
@@ -92,7 +93,7 @@ def preview(place: Workplace, revision: str) -> Preview:
         files={one.id: one.path for one in plan.revisions},
         statements=statements,
         measured=None,
-        version_table=plan.version_table,
+        version_table=plan.qualified_version_table,
         sources=pending.sources(plan),
     )
     shown = {
@@ -109,8 +110,9 @@ def preview(place: Workplace, revision: str) -> Preview:
 def newest_backup(place: Workplace, plan: Plan) -> Backup:
     """Return the newest backup that counts for this database now, or raise NoRecentBackup with what was found instead."""
     found, rejected = place.store.all()
+    now = place.server_time()
     for backup in found:
-        reason = backups.why_not(backup, plan.identity, place.clock(), place.target.max_backup_age)
+        reason = backups.why_not(backup, plan.identity, now, place.target.max_backup_age)
         if reason is None and place.store.is_intact(backup):
             return backup
         rejected.append(Rejected(id=backup.id, reason=reason or "damaged: its bytes are not those of its manifest"))
@@ -158,7 +160,7 @@ def plan_for_backup(place: Workplace) -> Plan:
     """Return the plan of a backup without a migration: which database, and which table holds its revision."""
     server = conditions.examine(place.live)
     conditions.examine_scratch(
-        place.scratch_server, place.target.maintenance_database, needed_bytes=server.database_bytes, major=server.major
+        place.scratch_server, place.live, place.target.maintenance_database, needed_bytes=server.database_bytes, major=server.major
     )
     return pending.plan_or_default(place.project, place.live, place.identity(server))
 
@@ -200,29 +202,34 @@ def verify_backup(place: Workplace, backup: Backup, plan: Plan) -> VerifiedBacku
         backup=place.store.record(backup, passed),
         verification=passed,
         plan_fingerprint=plan.fingerprint,
-        age=place.clock() - backup.manifest.snapshot_time,
+        age=place.server_time() - backup.manifest.snapshot_time,
     )
 
 
 def rehearse(place: Workplace, plan: Plan, verified: VerifiedBackup) -> Rehearsal:
     """Run the plan on the restored copy, measure everything, and roll it back there."""
+    place.hold_lock()  # a run that goes on from here, after a failure, has not taken it yet
     copy, _ = place.restored(verified.backup)
     pending.check_files(plan)
-    first = attempts.rehearse(place.project, copy, plan, place.limits, place.show_revision)
-    ran = first
-    if updated := first.updated_tables(plan.is_version_table):  # a second run, with copies of the tables that it changes, tells which values are overwritten
-        ran = attempts.rehearse(place.project, copy, plan, place.limits, place.show_revision, watched_tables=updated)
+    ran, seconds = attempts.rehearse(place.project, copy, plan, place.limits, place.show_revision, role=place.rehearses)
     with postgres.session(copy, purpose="counts") as opened:
-        measured = losses.effects(
-            ran.revisions, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table
+        *revisions, outside = losses.effects(
+            ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table
+        )
+    if lost := ledger.data_lost(outside.lost, outside.rows):
+        raise errors.LossNotDeclared(
+            "env.py itself loses data, outside any revision that could declare it; nothing was changed.",
+            evidence={"measured": "\n".join(lost), "statements": "\n".join(one.sql for one in outside.statements)},
+            next_step="move it into a revision with its own safety annotation, then: just migrate",
         )
     return Rehearsal(
         plan_fingerprint=plan.fingerprint,
         backup_id=verified.backup.id,
-        revisions=measured,
+        revisions=tuple(revisions),
+        outside=outside,
         schema_after=ran.schema,
         heads_after=ran.heads,
-        seconds=sum(one.seconds for one in first.revisions),
+        seconds=seconds,
     )
 
 
@@ -233,7 +240,7 @@ def classify_safety(place: Workplace, plan: Plan, rehearsal: Rehearsal | None) -
         files={revision.id: revision.path for revision in plan.revisions},
         statements=[one for measured in rehearsal.revisions for one in measured.statements] if rehearsal else [],
         measured=rehearsal.revisions if rehearsal else None,
-        version_table=plan.version_table,
+        version_table=plan.qualified_version_table,
         sources=pending.sources(plan),
     )
 
@@ -272,7 +279,10 @@ def upgrade(
         attempts=done.attempts,
         revisions=losses.effects(done.ran.revisions, done.ran.base, None, plan.is_version_table),
     )
-    place.remember(plan, result.heads, verified.backup, consent)
+    try:
+        place.remember(plan, result.heads, verified.backup, consent)
+    except errors.MigrationPipelineError as error:  # the upgrade is committed, and that is what must be told
+        return replace(result, notes=(f"the record of this migration could not be kept: {error.what}",))
     return result
 
 
@@ -333,10 +343,11 @@ def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal,
 
 def _check_unchanged(place: Workplace, backup: Backup) -> None:
     """Under the lock: the backup is young enough, and the live schema is still what it holds."""
-    age = place.clock() - backup.manifest.snapshot_time
+    age = place.server_time() - backup.manifest.snapshot_time
     if not timedelta(0) <= age <= place.target.max_backup_age_at_upgrade:
+        told = "is of a time in the future" if age < timedelta(0) else f"is {backups.words(age)} old: too old to upgrade on"
         raise errors.Stale(
-            f'Backup "{backup.id}" is {backups.words(age)} old: too old to upgrade on; nothing was changed.',
+            f'Backup "{backup.id}" {told}; nothing was changed.',
             evidence={"limit": backups.words(place.target.max_backup_age_at_upgrade)},
             next_step="just migrate",
         )

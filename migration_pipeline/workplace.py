@@ -11,7 +11,7 @@ from typing import Protocol
 import pydantic
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import binaries, dump, locks, postgres, scratch
+from migration_pipeline.adapters import binaries, dump, locks, postgres, roles, scratch
 from migration_pipeline.adapters.alembic_project import Project
 from migration_pipeline.adapters.locks import AdvisoryLock
 from migration_pipeline.adapters.storage import FolderStore
@@ -49,6 +49,7 @@ class Workplace:
     progress: Progress = in_silence
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _copy: tuple[str, Connection] | None = None
+    _rehearses: str | None = None
     _lock: AdvisoryLock | None = None
 
     @property
@@ -70,14 +71,30 @@ class Workplace:
             python=self.target.project_python,
             live=self.target.connection,
             driver=self.target.connection.driver,
+            target=self.target.name,
         )
 
     @property
     def limits(self) -> Limits:
         return Limits(lock_timeout=self.target.lock_timeout, transaction=self.target.transaction_limit)
 
+    @property
+    def rehearses(self) -> str | None:
+        """The role to rehearse as, where the restored copy is reached under another name than the live database."""
+        return self._rehearses
+
     def identity(self, server: postgres.Server) -> Identity:
-        return Identity(target=self.target.name, database=server.database, system_identifier=server.system_identifier)
+        return Identity(
+            target=self.target.name,
+            database=server.database,
+            system_identifier=server.system_identifier,
+            oid=server.database_oid,
+        )
+
+    def server_time(self) -> datetime:
+        """Return the live server's clock, with which a backup's snapshot was stamped."""
+        with postgres.session(self.live, purpose="looks") as opened:
+            return postgres.now(opened)
 
     def show_revision(self, revision: str) -> None:
         self.progress(f"revision {revision}", 0, None)
@@ -92,8 +109,11 @@ class Workplace:
             maintenance = self.live.replace(database=self.target.maintenance_database)
             self._lock = AdvisoryLock(maintenance, f"database {self.live.database}", purpose)
             self._open.callback(self._lock.release)
-        if not self._lock.is_held():
             locks.acquire(self._lock, wait=self.target.migration_lock_wait)
+        if not self._lock.is_held():  # somebody else may have come between: what was checked under it counts no more
+            raise errors.Stale(
+                "The migration lock was lost: its connection was cut. Nothing was changed.", next_step="just migrate"
+            )
 
     def restored(self, backup: Backup) -> tuple[Connection, float]:
         """Return a scratch database that holds the backup, and the seconds that the restore took (0: it was there already)."""
@@ -107,10 +127,11 @@ class Workplace:
             )
         with postgres.session(self.live, purpose="looks") as opened:
             major = postgres.server(opened).major
+        needed = roles.needed(self.live)
+        roles.provide(self.scratch_server, self.target.maintenance_database, needed, backup.manifest.roles)
         copy = self._open.enter_context(
             scratch.database(self.scratch_server, self.live, self.target.name, self.target.maintenance_database)
         )
-        scratch.provide_roles(self.scratch_server, self.target.maintenance_database, backup.manifest.roles)
         if "schema public" not in backup.manifest.schema.objects:
             scratch.drop_public_schema(copy)
         started = time.monotonic()
@@ -123,6 +144,7 @@ class Workplace:
         scratch.cut_subscriptions(copy)
         scratch.cut_foreign_servers(copy)
         self._copy = (backup.id, copy)
+        self._rehearses = roles.for_rehearsal(copy, needed)
         return copy, seconds
 
     def remember(self, plan: Plan, heads: tuple[str, ...], backup: Backup, consent: Confirmation) -> None:

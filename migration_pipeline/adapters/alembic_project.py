@@ -21,8 +21,11 @@ from migration_pipeline.domain import redaction
 from migration_pipeline.domain.connection import Connection
 
 RUNNER = Path(__file__).parent.parent / "runner.py"
+#: A transaction that begins behind a hidden ROLLBACK, and autocommit after it, can write nothing; ours begins with READ WRITE.
+SESSION_OPTIONS = "-c default_transaction_read_only=on"
 FUSE_SQLSTATE = "MP001"  #: raised by the commit fuse, see transaction.py
 END_SECONDS = 5  # how long a runner that was told to end has, before it is killed
+PLAN_SECONDS = 30.0  # how long a plan may take: it holds a transaction open on the live database
 DRIVERS = ("psycopg2", "psycopg", "asyncpg")
 
 URL_SCHEME = re.compile(r"postgres(?:ql)?(?:\+(\w+))?://")
@@ -38,6 +41,7 @@ class Project:
     python: Path
     live: Connection  #: what the project must never reach by itself: its password leaves the runner's environment
     driver: str = ""  #: the driver that the project's own URL names; empty: the runner's choice
+    target: str = ""  #: the Target's name, by which its connections are found on the server
 
 
 class Stop(Exception):  # noqa: N818 - an answer, not an error
@@ -88,6 +92,10 @@ class RunFailed(errors.ProjectFailed):
         return (self.told.get("database") or {}).get("sqlstate")
 
 
+class TimedOut(errors.ProjectFailed):
+    """The time limit of the transaction has passed."""
+
+
 class Session:
     """One runner: a conversation with the project's interpreter."""
 
@@ -123,7 +131,7 @@ class Session:
         while b"\n" not in self._buffer:
             left = None if self._deadline is None else self._deadline - time.monotonic()
             if left is not None and (left <= 0 or not self._selector.select(left)):
-                raise errors.ProjectFailed("The time limit of the transaction has passed.")
+                raise TimedOut
             more = os.read(self._out, 1 << 16)
             if not more:
                 raise self._died()
@@ -172,25 +180,31 @@ def plan(
 ) -> type_of_message:
     """Ask the project which revisions are pending, in a transaction that cannot write.
 
-    With `preview`, their upgrade functions are called too, as far as they come without being able to write.
+    With `preview`, their upgrade functions are called too, as far as they come in time without being able to write.
     """
     facts: type_of_message | None = None
     mode = "preview" if preview else "plan"
-    with running(project, connection, mode=mode, revision=revision, limit_seconds=None) as session:
-        while True:
-            message = session.receive()
-            if message.get("event") == "plan":
-                facts = {**message, "previewed": []}
-            elif message.get("event") == "previewed" and facts is not None:
-                facts["previewed"].append(message["revision"])
-            elif message.get("event") == "ended":
-                if message["error"] is not None:
-                    raise failed(project, message["error"])
-                if facts is None:
-                    raise errors.ProjectFailed("env.py ended without running the migrations.")
-                return facts
-            else:
-                answer(session, observer, message)
+    try:
+        with running(project, connection, mode=mode, revision=revision, limit_seconds=PLAN_SECONDS) as session:
+            while (message := session.receive()).get("event") != "ended":
+                if message.get("event") == "plan":
+                    facts = {**message, "previewed": []}
+                elif message.get("event") == "previewed" and facts is not None:
+                    facts["previewed"].append(message["revision"])
+                else:
+                    answer(session, observer, message)
+    except TimedOut:
+        if facts is not None:  # what is not previewed needs a rehearsal to be known
+            return facts
+        raise TimedOut(
+            f"The project did not say within {PLAN_SECONDS:.0f} s what is pending.",
+            next_step="find out what env.py waits for, then: just plan",
+        ) from None
+    if message["error"] is not None:
+        raise failed(project, message["error"])
+    if facts is None:
+        raise errors.ProjectFailed("env.py ended without running the migrations.")
+    return facts
 
 
 def answer(session: Session, observer: Observer, message: type_of_message) -> None:
@@ -303,10 +317,19 @@ def order(project: Project, connection: Connection, *, mode: str, revision: str)
         "revision": revision,
         "driver": project.driver,
         "urls": urls,
-        "connection": connection.keywords(with_password=True) | passfile(connection, os.environ),
+        "connection": {
+            **keywords(connection),
+            "application_name": f"migration_pipeline {mode} {project.target or connection.database}"[:63],
+        },
         "asyncpg_url": connection.asyncpg_dsn(with_password=True),
         "environment": redirected(os.environ, connection) | {"DATABASE_URL": connection.driver_url(project.driver)},
     }
+
+
+def keywords(connection: Connection) -> dict[str, str]:
+    """Return how the runner connects. Read-only unless a transaction says otherwise, and only ours does."""
+    found = connection.keywords(with_password=True) | passfile(connection, os.environ)
+    return found | {"options": f"{found.get('options', '')} {SESSION_OPTIONS}".strip()}
 
 
 def passfile(connection: Connection, environ: Mapping[str, str]) -> dict[str, str]:
@@ -343,7 +366,8 @@ def failed(project: Project, told: type_of_message) -> RunFailed:
     else:
         what = f'Revision "{revision}" failed.' if revision else "The project failed outside its revisions."
         if told.get("message") is not None:
-            evidence["error"] = _said(told, source)
+            frames = told.get("frames") or []
+            evidence["error"] = _said(told, source, own=bool(frames) and _is_own(frames[-1][0], project.config.parent))
     if statement:
         evidence["statement"] = redaction.one_line(redaction.statement(statement, source))
     if database.get("message_primary"):
@@ -361,12 +385,13 @@ def failed(project: Project, told: type_of_message) -> RunFailed:
     return RunFailed(told=told, what=what, evidence=evidence)
 
 
-def _said(told: type_of_message, source: str) -> str:
-    """Return an exception's type and, where it can hold no row's value, its message."""
+def _said(told: type_of_message, source: str, *, own: bool) -> str:
+    """Return an exception's type and, where it can hold no row's value, its message; `own`: the project's code raised it."""
     kind = told["type"].rpartition(".")[2]
     if kind == "KeyError" and not told["connected"]:  # no row was read yet: it names a variable or a setting
         return f"KeyError: {redaction.one_line(told['message'])}"
-    return f"{kind}: {redaction.exception_message(told['type'], told['message'], source)}"
+    may_hold_rows = told["revision"] is not None or (told["connected"] and own)
+    return f"{kind}: {redaction.exception_message(told['type'], told['message'], source, may_hold_rows=may_hold_rows)}"
 
 
 def _last_frame(frames: Sequence[Sequence[Any]], folder: Path) -> str | None:
@@ -397,9 +422,8 @@ def _end(process: "subprocess.Popen[bytes]", *, kill: bool) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(END_SECONDS)
         return
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # also when it has ended: what a revision started is in its group
+    process.wait()
     if process.stdout:
         process.stdout.close()

@@ -5,24 +5,28 @@ After a live try that failed, the state of the database is looked at, never gues
 
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import execution, losses, pending, postgres
 from migration_pipeline.adapters.alembic_project import Project, QueryFailed, RunFailed, Session, Stop
 from migration_pipeline.adapters.execution import Execution, Ran
-from migration_pipeline.adapters.transaction import Limits
-from migration_pipeline.domain import effects
+from migration_pipeline.adapters.measurement import Measurement, sequences_query
+from migration_pipeline.adapters.transaction import Limits, quoted
+from migration_pipeline.domain import effects, redaction, statements
 from migration_pipeline.domain.connection import Connection
-from migration_pipeline.domain.effects import Loss, Rehearsal, Tolerance
+from migration_pipeline.domain.effects import Loss, Rehearsal, RevisionEffects, Tolerance
 from migration_pipeline.domain.plan import Plan
 
 #: Kinds of Stop after which the revision itself must change: it cannot be rolled back as a whole.
 NOT_TRANSACTIONAL = frozenset(
-    {"ends transaction", "not transactional", "transaction control", "second connection", "non-transactional"}
+    {"ends transaction", "half run", "not transactional", "transaction control", "second connection", "non-transactional"}
 )
 BACK_OFF_SECONDS = 1.0
+ONLY_SCRATCH = "only the scratch database was touched; the live database is as it was"
+OUTCOME_SECONDS = 60  # how long a server that restarts is asked what became of the transaction
+MEND = "mend what is named above, then: just migrate"
 Show = Callable[[str], None]
 
 
@@ -36,9 +40,33 @@ class Done:
 
 
 def rehearse(
-    project: Project, copy: Connection, plan: Plan, limits: Limits, progress: Show, watched_tables: frozenset[str] = frozenset()
+    project: Project, copy: Connection, plan: Plan, limits: Limits, progress: Show, *, role: str | None = None
+) -> tuple[Ran, float]:
+    """Run the plan on a restored copy and roll it back; return what was measured, and the seconds that it took.
+
+    Where it changes values, it runs once more, with copies of the tables that it changes, to tell which are overwritten.
+    Raise CannotRollBack, NotAllowed or RehearsalFailed.
+    """
+    first = _rehearse(project, copy, plan, limits, progress, role, frozenset())
+    seconds = sum(one.seconds for one in first.revisions)
+    altered = first.altered_tables(plan.is_version_table)
+    if not altered:
+        return first, seconds
+    second = _rehearse(project, copy, plan, limits, progress, role, altered)
+    for before, now in zip(first.parts, second.parts, strict=True):
+        now.moved_back = before.moved_back  # sequences are not rolled back: only the first run saw them move
+    return second, seconds
+
+
+def _rehearse(
+    project: Project,
+    copy: Connection,
+    plan: Plan,
+    limits: Limits,
+    progress: Show,
+    role: str | None,
+    watched_tables: frozenset[str],
 ) -> Ran:
-    """Run the plan on a restored copy and roll it back. Raise CannotRollBack, NotAllowed or RehearsalFailed."""
     run = Execution(
         plan=plan,
         limits=limits,
@@ -47,23 +75,28 @@ def rehearse(
         progress=progress,
         sources=pending.sources(plan),
         watched_tables=watched_tables,
+        role=role,
     )
     try:
         execution.run(project, copy, plan.target, run)
     except RunFailed as error:
         raise _refused_or_failed(error) from None
     except QueryFailed as error:
-        raise errors.RehearsalFailed(evidence={"server": f"{error.sqlstate} {error}"}, next_step="just migrate") from None
+        raise errors.RehearsalFailed(
+            "The rehearsal failed at its end: a deferred constraint is violated, or a measurement was not possible.",
+            evidence={"server": f"{error.sqlstate} {error}", "state": ONLY_SCRATCH},
+            next_step=MEND,
+        ) from None
     except BaseException:
         _gone(copy, run)
         raise
     if run.ran is None:
-        raise errors.RehearsalFailed("The rehearsal ended before its last revision.")
+        raise errors.RehearsalFailed("The rehearsal ended before its last revision.", next_step=MEND)
     return run.ran
 
 
 def _refused_or_failed(error: RunFailed) -> errors.MigrationPipelineError:
-    evidence = {**error.evidence, "state": "only the scratch database was touched; the live database is as it was"}
+    evidence = {**error.evidence, "state": ONLY_SCRATCH}
     if error.stopped in NOT_TRANSACTIONAL:
         return errors.CannotRollBack(
             error.what,
@@ -91,6 +124,7 @@ def upgrade(
 ) -> Done:
     """Run the plan on the live database and commit it. Raise UpgradeFailed, Stale."""
     version = _version(live)
+    expected = {one.revision: one.lost for one in rehearsal.revisions}
     for attempt in range(1, tries + 1):
         run = Execution(
             plan=plan,
@@ -99,7 +133,7 @@ def upgrade(
             rehearsing=False,
             progress=progress,
             sources=pending.sources(plan),
-            before=lambda session: check_amounts(session, rehearsal, tolerance),
+            before=lambda session, measured, revision: check_amounts(session, measured, expected[revision], tolerance),
             decide=lambda ran: check_effects(ran, plan, rehearsal, tolerance),
         )
         started = time.monotonic()
@@ -111,9 +145,8 @@ def upgrade(
         except BaseException:
             _gone(live, run)
             raise
-        if not committed:
-            committed = _was_committed(live, run)  # the answer to COMMIT may have been lost on its way
-        if committed and run.ran is not None:
+        # the answer to COMMIT may have been lost on its way: then the server is asked what became of it
+        if run.ran is not None and (committed or _outcome(live, run) == "committed"):
             return Done(ran=run.ran, seconds=time.monotonic() - started, attempts=attempt)
         if getattr(failure, "sqlstate", None) != postgres.LOCK_NOT_AVAILABLE or attempt == tries:
             raise _explained(failure, live, plan, run, attempt, backup_id)
@@ -122,29 +155,44 @@ def upgrade(
     raise AssertionError(message)
 
 
-def check_amounts(session: Session, rehearsal: Rehearsal, tolerance: Tolerance) -> None:
-    """Before the first revision: what will be dropped or emptied holds no more than what was rehearsed, within tolerance."""
-    for loss in rehearsal.lost:
-        query = losses.amount_query(loss)
+def check_amounts(session: Session, measured: Measurement, losses_expected: Sequence[Loss], tolerance: Tolerance) -> None:
+    """Before a revision: what it will drop or empty holds no more than what was rehearsed, and nobody can add to it now.
+
+    The lock is one that the loss itself will need, and a stronger one, so it is taken only as early as the revision.
+    """
+    for loss in losses_expected:
         rehearsed = loss.values if loss.kind == "column" else loss.rows
-        if query is None or rehearsed is None:
+        path = measured.path_now(loss.path) if loss.path else None
+        if path is None or rehearsed is None:
             continue
-        ((now,),) = session.query(query)
+        if loss.kind != "materialized view":
+            session.query(f"LOCK TABLE ONLY {quoted(*path[:2])} IN SHARE MODE")
+        query = losses.amount_query(replace(loss, path=path))
+        ((now,),) = session.query(query) if query else ((0,),)
         if not tolerance.allows(now, rehearsed):
             raise Stop("surprise", f"{loss.kind} {loss.name} holds {now:,} now; {rehearsed:,} were lost in the rehearsal")
 
 
 def check_effects(ran: Ran, plan: Plan, rehearsal: Rehearsal, tolerance: Tolerance) -> bool:
     """Before COMMIT: the live run did what the rehearsal did, and left the same schema. Raise Stop with the difference."""
-    live = losses.effects(ran.revisions, ran.base, None, plan.is_version_table)
-    found = effects.surprises(rehearsal.revisions, live, tolerance)
-    if not found and ran.heads != rehearsal.heads_after:
-        found = (f"the version table reads {', '.join(ran.heads)}, and {', '.join(rehearsal.heads_after)} in the rehearsal",)
+    live = losses.effects(ran.parts, ran.base, None, plan.is_version_table)
+    found = effects.surprises((*rehearsal.revisions, rehearsal.outside), live, tolerance)
+    found += tuple(new_statements(rehearsal, live))
     if not found:
         found = tuple(str(one) for one in execution.schema_differences(rehearsal.schema_after, ran.schema))
     if found:
         raise Stop("surprise", "the live run differs from the rehearsal: " + "; ".join(found[:5]))
     return True
+
+
+def new_statements(rehearsal: Rehearsal, live: Sequence[RevisionEffects]) -> Iterator[str]:
+    """Yield the statements that no rehearsed one resembles, literals aside: they were measured by nobody."""
+    rehearsed = {one.revision: {statements.shape(each) for each in one.statements} for one in rehearsal.revisions}
+    rehearsed[rehearsal.outside.revision] = {statements.shape(each) for each in rehearsal.outside.statements}
+    for one in live:
+        for statement in one.statements:
+            if statements.shape(statement) not in rehearsed.get(one.revision, set()):
+                yield f"{one.revision} sends what it did not send in the rehearsal: {redaction.one_line(statement.sql)}"
 
 
 def _explained(
@@ -162,23 +210,64 @@ def _explained(
         evidence["server"] = f"{failure.sqlstate} {failure}"
     if attempt > 1:
         evidence["attempts"] = attempt
-    evidence["state"] = _state(live, plan, run)
-    evidence["backup"] = f"{backup_id} holds the database as it was"
+    state, next_step = _state(live, plan, run)
+    evidence |= {"state": state, **_moved_sequences(live, run), "backup": f"{backup_id} holds the database as it was"}
     kind = errors.Stale if stopped == "stale" else errors.UpgradeFailed
-    return kind(what, evidence=evidence, next_step="mend what is named above, then: just migrate")
+    return kind(what, evidence=evidence, next_step=next_step)
 
 
-def _state(live: Connection, plan: Plan, run: Execution) -> str:
+def _state(live: Connection, plan: Plan, run: Execution) -> tuple[str, str]:
+    """Return the state of the database, as looked at, and what to do next."""
+    outcome = _outcome(live, run)
     try:
-        _gone(live, run)
         with postgres.session(live, purpose="looks") as opened:
             heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
     except errors.MigrationPipelineError:
-        return "unknown: the server does not answer; PostgreSQL rolls back what was not committed"
+        outcome = None
+    if outcome is None and run.opened is not None:
+        state = "unknown: the server does not say what became of the transaction; it rolls back what was not committed"
+        return state, f"once it answers: SELECT pg_xact_status('{run.opened.xid}'), then: just plan"
     at = ", ".join(heads) or "no revision"
+    if outcome == "committed":
+        return f"UNKNOWN: something inside the run has committed; the database is at {at}", "compare the database with the backup"
     if heads == plan.current:
-        return f"rolled back; the database is at {at}, as before"
-    return f"this run was rolled back; the database is at {at}, where something else has brought it"
+        return f"rolled back; the database is at {at}, as before", MEND
+    return f"this run was rolled back; the database is at {at}, where something else has brought it", MEND
+
+
+def _moved_sequences(live: Connection, run: Execution) -> dict[str, str]:
+    """Name the sequences that stand elsewhere than at the start: PostgreSQL never rolls them back."""
+    base = run.measurement.base
+    names = [quoted(base[key].schema, base[key].name) for key in run.measurement.sequences_at_start]
+    try:
+        with postgres.session(live, purpose="looks") as opened:
+            rows = postgres.catalog_query(opened, sequences_query(base, run.measurement.sequences_at_start)) if names else []
+    except errors.MigrationPipelineError:
+        return {}
+    moved = [
+        f"{base[str(key)].schema}.{base[str(key)].name}"
+        for key, value in rows
+        if value != run.measurement.sequences_at_start[str(key)]
+    ]
+    return {"sequences": f"{', '.join(moved[:5])} moved, which PostgreSQL never rolls back"} if moved else {}
+
+
+def _outcome(live: Connection, run: Execution) -> str | None:
+    """Return what became of the transaction, asking a server that restarts again and again; None: it does not say."""
+    if run.opened is None:
+        return "aborted"
+    end = time.monotonic() + OUTCOME_SECONDS
+    while True:
+        try:
+            _gone(live, run)
+            outcome = postgres.outcome(live, run.opened.xid)
+        except errors.MigrationPipelineError:
+            outcome = "in progress"
+        if outcome != "in progress":
+            return outcome
+        if time.monotonic() > end:
+            return None
+        time.sleep(BACK_OFF_SECONDS)
 
 
 def _gone(live: Connection, run: Execution) -> None:
@@ -186,13 +275,6 @@ def _gone(live: Connection, run: Execution) -> None:
     if run.opened is not None:
         with contextlib.suppress(errors.MigrationPipelineError):
             postgres.end_backend(live, run.opened.pid, run.opened.xid)
-
-
-def _was_committed(live: Connection, run: Execution) -> bool:
-    if run.opened is None or run.ran is None:
-        return False
-    _gone(live, run)
-    return postgres.outcome(live, run.opened.xid) == "committed"
 
 
 def _version(connection: Connection) -> int:

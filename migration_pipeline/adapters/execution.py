@@ -4,7 +4,7 @@ Both are one transaction behind the commit fuse. The rehearsal rolls it back; th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migration_pipeline.adapters import alembic_project, catalog, overwrites, transaction
 from migration_pipeline.adapters.alembic_project import Project, Session, Stop
@@ -17,8 +17,12 @@ from migration_pipeline.domain.effects import Loss, Statement
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.schema import Difference, SchemaSnapshot, diff
 
-NOTHING = "SELECT NULL WHERE false"
-READING_LIMITS = "SET TRANSACTION READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'"
+#: For a transaction that only looks: it holds up nobody for long, and nobody is needed to end it.
+READING_LIMITS = (
+    "SET TRANSACTION READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL client_connection_check_interval = '1s'"
+)
+PREVIEW_STATEMENTS = 1000  #: so many a preview sends: a loop over a big table is for the rehearsal
 
 
 @dataclass(kw_only=True)
@@ -35,12 +39,17 @@ class Ran:
         return self.measurement.revisions
 
     @property
+    def parts(self) -> list[Measured]:
+        """The revisions, and what was sent outside them."""
+        return [*self.measurement.revisions, self.measurement.outside]
+
+    @property
     def base(self) -> dict[str, Thing]:
         return self.measurement.base
 
-    def updated_tables(self, is_version_table: Callable[[str], bool]) -> frozenset[str]:
+    def altered_tables(self, is_version_table: Callable[[str], bool]) -> frozenset[str]:
         """Return the OIDs of tables that were there before and whose values may read differently after."""
-        names = {key: f"{self.base[key].schema}.{self.base[key].name}" for key in self.measurement.updated_tables()}
+        names = {key: f"{self.base[key].schema}.{self.base[key].name}" for key in self.measurement.altered_tables()}
         return frozenset(key for key, name in names.items() if not is_version_table(name))
 
 
@@ -55,8 +64,13 @@ class Reader:
 
     def statement(self, _session: Session, sql: str, *, has_parameters: bool, revision: str | None, own: bool) -> str | None:  # noqa: ARG002
         if revision is not None:
+            if len(self.statements) >= PREVIEW_STATEMENTS:
+                raise Stop("preview", f"it sends more than {PREVIEW_STATEMENTS:,} statements")
             self.statements.append(Statement(sql=sql, has_parameters=has_parameters, revision=revision))
-        return None if statements.is_read_only(statements.parse(sql, has_parameters)) else NOTHING
+        parsed = statements.parse(sql, has_parameters)
+        if not statements.is_read_only(parsed):
+            return statements.NOTHING
+        return statements.keeping_limits(parsed, (), has_parameters=has_parameters)
 
     def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None: ...
     def revision(self, session: Session, revision: str) -> None: ...
@@ -77,27 +91,32 @@ class Execution:
     sources: Mapping[str, str]
     #: Told at each step of the run, with a revision's id: for a progress line.
     progress: Callable[[str], None] = lambda _revision: None
-    #: Called inside the transaction, before the first revision.
-    before: Callable[[Session], None] = lambda _session: None
+    #: Called inside the transaction before each revision, with what was measured so far; raises Stop.
+    before: Callable[[Session, Measurement, str], None] = lambda _session, _measurement, _revision: None
     #: Asked once everything ran, before COMMIT; raises Stop when the live run is not what was rehearsed.
     decide: Callable[[Ran], bool] = lambda _ran: False
     #: OIDs of tables to copy at the start, so that overwritten values are counted.
     watched_tables: frozenset[str] = frozenset()
+    #: The role to become, where the connection's own is not the live one.
+    role: str | None = None
     #: Told as soon as the transaction is open: by these others find it.
     opened: Opened | None = None
     ran: Ran | None = None
-    _measurement: Measurement = field(init=False)
+    measurement: Measurement = field(init=False)
     _copies: list[Copy] = field(default_factory=list)
-    _overwritten: dict[str, int] = field(default_factory=dict)
+    _overwritten: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._measurement = Measurement(count_rows=self.rehearsing)
+        self.measurement = Measurement(count_rows=self.rehearsing)
 
     def connected(self, session: Session) -> None:
+        """Open the transaction and take the baseline, before env.py sends its first statement."""
         table = (self.plan.version_table_schema, self.plan.version_table) if self.plan.current else None
         self.opened = transaction.open_for_writing(
-            session, self.limits, server_version=self.server_version, version_table=table
+            session, self.limits, server_version=self.server_version, version_table=table, role=self.role
         )
+        self.measurement.open(session)
+        self._copies = overwrites.copy(session, sorted(self.watched_tables), self.measurement.base)
 
     def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None:
         if heads != self.plan.current:
@@ -106,13 +125,12 @@ class Execution:
         if revisions != tuple(revision.id for revision in self.plan.revisions):
             raise Stop("stale", "the project's revisions have changed since the plan was made")
         session.query("; ".join(self.limits.statements(self.server_version)))  # env.py may have set its own
-        self.before(session)
-        self._measurement.begin(session)
-        self._copies = overwrites.copy(session, sorted(self.watched_tables), self._measurement.base)
+        self._measure(session, self.measurement.outside)
 
-    def revision(self, _session: Session, revision: str) -> None:
+    def revision(self, session: Session, revision: str) -> None:
         self.progress(revision)
-        self._measurement.revision(revision)
+        self.before(session, self.measurement, revision)
+        self.measurement.start(revision)
 
     def statement(self, _session: Session, sql: str, *, has_parameters: bool, revision: str | None, own: bool) -> str | None:
         parsed = statements.parse(sql, has_parameters)
@@ -123,41 +141,62 @@ class Execution:
         reason = statements.stop_reason(parsed, rehearsing=self.rehearsing)
         if reason is not None:
             raise Stop(reason.kind, reason.sentence.rstrip("."))
-        if revision is not None:
+        if revision is not None or not statements.is_read_only(parsed):
             # a literal that is not the revision's own may be a row's value: it is not kept
-            kept = redaction.statement(sql, self.sources.get(revision, ""))
-            self._measurement.statement(Statement(sql=kept, has_parameters=has_parameters, revision=revision))
-        return None
+            kept = redaction.statement(sql, self.sources.get(revision or "", ""))
+            part = self.measurement.revisions[-1] if revision else self.measurement.outside
+            part.statements.append(Statement(sql=kept, has_parameters=has_parameters, revision=revision))
+        return statements.keeping_limits(parsed, self.limits.statements(self.server_version), has_parameters=has_parameters)
 
     def applied(self, session: Session, revision: str) -> None:  # noqa: ARG002
-        measured = self._measurement.applied(session)
-        if self._copies:
-            measured.overwritten = self._newly_overwritten(overwrites.compare(session, self._copies, self._measurement.now))
+        self.measurement.end()
+        self._measure(session, self.measurement.revisions[-1])
 
-    def _newly_overwritten(self, losses: list[Loss]) -> tuple[Loss, ...]:
-        """Return what this revision added to the values that read differently than before the plan."""
+    def _measure(self, session: Session, part: Measured) -> None:
+        transaction.check_is_ours(session, self._ours)
+        self.measurement.measure(session, part)
+        if self._copies:
+            found = overwrites.compare(session, self._copies, self.measurement.now, self.measurement.turnover)
+            part.overwritten += self._newly_overwritten(found)
+
+    def _newly_overwritten(self, losses: list[Loss]) -> list[Loss]:
+        """Return what this part added to what reads differently than before the plan."""
         new = []
         for loss in losses:
-            count = loss.values or 0
-            added = count - self._overwritten.get(loss.name, 0)
-            self._overwritten[loss.name] = max(count, self._overwritten.get(loss.name, 0))
-            if added > 0:
-                new.append(Loss(kind=loss.kind, name=loss.name, how=loss.how, values=added))
-        return tuple(new)
+            count, told = (loss.values or 0) + (loss.rows or 0), self._overwritten.get((loss.kind, loss.name), 0)
+            self._overwritten[loss.kind, loss.name] = max(count, told)
+            if count > told:
+                amount = count - told
+                new.append(replace(loss, values=amount) if loss.kind == "values" else replace(loss, rows=amount))
+        return new
 
     def finish(self, session: Session) -> bool:
-        if self.opened is None:
-            raise Stop("no run", "env.py ended without connecting")
+        """Measure what env.py and the deferred triggers still did, look at the schema, and decide."""
+        self._measure(session, self.measurement.outside)
+        self._check_whole(session)
+        transaction.fire_deferred(session, self._ours)
+        self._measure(session, self.measurement.revisions[-1])
         self.ran = Ran(
-            measurement=self._measurement,
+            measurement=self.measurement,
             schema=catalog.read(session.query),
             heads=version_rows(session, self.plan),
-            opened=self.opened,
+            opened=self._ours,
         )
-        if not self.decide(self.ran):
-            return False
-        transaction.allow_commit(session, self.opened)
-        return True
+        return self.decide(self.ran)
+
+    def _check_whole(self, session: Session) -> None:
+        """Raise Stop when env.py ended before the plan did: it may have hidden an error."""
+        applied = [part.revision for part in self.measurement.revisions]
+        if applied != [one.id for one in self.plan.revisions]:
+            raise Stop("half run", f"it ended after {', '.join(applied) or 'no revision'}, before the plan's end")
+        if (heads := version_rows(session, self.plan)) != self.plan.heads:
+            raise Stop("half run", f"the version table reads {', '.join(heads) or 'nothing'} after the last revision")
+
+    @property
+    def _ours(self) -> Opened:
+        if self.opened is None:
+            raise Stop("no run", "env.py ended without connecting")
+        return self.opened
 
 
 def schema_differences(rehearsed: SchemaSnapshot, live: SchemaSnapshot) -> tuple[Difference, ...]:

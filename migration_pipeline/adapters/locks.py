@@ -48,6 +48,7 @@ class AdvisoryLock:
         opened = self._stack.enter_context(postgres.session(self._maintenance, purpose=self._purpose))
         (got,) = postgres.one(opened, "SELECT pg_try_advisory_lock(%s)", self.key)
         if got:
+            postgres.execute(opened, "SET idle_session_timeout = 0")  # it is idle while a human thinks
             self._session = opened
         else:
             self._stack.close()

@@ -4,28 +4,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from migration_pipeline.adapters.measurement import Measured, Thing
+from migration_pipeline.adapters.measurement import LARGE_OBJECTS, Measured, Thing
 from migration_pipeline.adapters.transaction import quoted
 from migration_pipeline.domain.effects import Loss, RevisionEffects
 
 Query = Callable[[str], Sequence[Sequence[Any]]]
+POPULATED = "SELECT relispopulated FROM pg_class WHERE oid = '{}'::regclass"
 WITH_ROWS = frozenset({"table", "materialized view"})
 
 
 def effects(
-    revisions: Iterable[Measured], base: Mapping[str, Thing], count: Query | None, is_version_table: Callable[[str], bool]
+    parts: Iterable[Measured], base: Mapping[str, Thing], count: Query | None, is_version_table: Callable[[str], bool]
 ) -> tuple[RevisionEffects, ...]:
-    """Return the effects of each revision; with `count`, a query on the database as it was before, also how much is lost."""
+    """Return the effects of each part; with `count`, a query on the database as it was before, also how much is lost."""
+    told: dict[str, int] = {}  # rows of a table that are told already: a later rewrite does not lose them again
     return tuple(
         RevisionEffects(
             revision=one.revision,
             statements=tuple(one.statements),
-            rows=tuple(change for change in one.rows if not is_version_table(change.table)),
-            lost=tuple(_lost(one, base, count, is_version_table)),
+            rows=tuple(change for change in one.rows if not is_version_table(change.table) and change.table != LARGE_OBJECTS),
+            lost=tuple(_lost(one, base, count, is_version_table, told)),
             seconds=one.seconds,
             rewritten=tuple(".".join(_path(base[key], base)) for key in one.rewritten),
         )
-        for one in revisions
+        for one in parts
     )
 
 
@@ -40,7 +42,11 @@ def amount_query(loss: Loss) -> str | None:
 
 
 def _lost(
-    one: Measured, base: Mapping[str, Thing], count: Query | None, is_version_table: Callable[[str], bool]
+    one: Measured,
+    base: Mapping[str, Thing],
+    count: Query | None,
+    is_version_table: Callable[[str], bool],
+    told: dict[str, int],
 ) -> Iterable[Loss]:
     gone = set(one.gone)
     for key in one.gone:
@@ -51,15 +57,19 @@ def _lost(
     objects = sum(1 for key in one.gone if base[key].kind == "large object")
     if objects:
         yield Loss(kind="large objects", name="large objects", how="unlinked", rows=objects)
+    elif any(change.table == LARGE_OBJECTS and (change.updated or change.deleted) for change in one.rows):
+        yield Loss(kind="large objects", name="large objects", how="overwritten")
     for change in one.rows:
-        if change.deleted and change.existed and not is_version_table(change.table):
+        if change.deleted and change.existed and not is_version_table(change.table) and change.table != LARGE_OBJECTS:
             yield Loss(kind="rows", name=change.table, how="deleted", rows=change.deleted)
     if count:
         for emptied in one.emptied:
             thing = base[emptied.table]
             loss = Loss(kind="rows", name=".".join(_path(thing, base)), how="truncated", path=_path(thing, base))
             held = _counted(loss, count).rows or 0
-            if (missing := held + emptied.rows_added - emptied.rows_now) > 0:
+            missing = held + emptied.rows_added - emptied.rows_now - told.get(emptied.table, 0)
+            if missing > 0:
+                told[emptied.table] = told.get(emptied.table, 0) + missing
                 yield replace(loss, rows=missing)
     yield from one.overwritten
     yield from one.moved_back
@@ -80,5 +90,7 @@ def _counted(loss: Loss, count: Query | None) -> Loss:
     text = amount_query(loss) if count else None
     if count is None or text is None:
         return loss
+    if loss.kind == "materialized view" and not count(POPULATED.format(quoted(*loss.path).replace("'", "''")))[0][0]:
+        return loss  # it never held rows: PostgreSQL refuses to count them
     ((number,),) = count(text)
     return replace(loss, values=number) if loss.kind == "column" else replace(loss, rows=number)

@@ -2,11 +2,11 @@
 
 Objects are compared by OID and column number: by name, a column dropped and added again looks unchanged, and its data is
 gone. Row counters are those of the session, so each attempt needs a fresh connection, and what they read at the start is
-subtracted (https://www.postgresql.org/docs/current/monitoring-stats.html, pg_stat_xact_user_tables).
+subtracted (https://www.postgresql.org/docs/current/monitoring-stats.html, pg_stat_xact_all_tables).
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from migration_pipeline.adapters.alembic_project import Session
@@ -18,7 +18,8 @@ STATE = """
 SELECT kind, id, parent, schema, name, storage FROM (
   SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' ELSE 'table' END
          AS kind, c.oid::text AS id, coalesce(d.refobjid::text, '') AS parent, n.nspname::text AS schema, c.relname::text AS name,
-         coalesce(pg_relation_filenode(c.oid)::text, '') AS storage
+         CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'unpopulated'
+              ELSE coalesce(pg_relation_filenode(c.oid)::text, '') END AS storage
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_depend d ON c.relkind = 'S' AND d.classid = 'pg_class'::regclass AND d.objid = c.oid
     AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
@@ -42,14 +43,22 @@ SELECT kind, id, parent, schema, name, storage FROM (
 WHERE schema !~ '^pg_' AND schema <> 'information_schema'
 """
 
-#: Rows that this session inserted, updated and deleted so far, cascades and triggers included.
+#: Rows that this session inserted, updated and deleted so far, cascades and triggers included; pages of large objects too.
 COUNTERS = """
-SELECT relid::text, schemaname::text, relname::text, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_xact_user_tables
-WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND schemaname !~ '^pg_'
+SELECT relid::text, schemaname::text, relname::text, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_xact_all_tables
+WHERE n_tup_ins + n_tup_upd + n_tup_del > 0
+  AND (schemaname !~ '^pg_' AND schemaname <> 'information_schema' OR relid = 'pg_catalog.pg_largeobject'::regclass)
+"""
+LARGE_OBJECTS = "pg_catalog.pg_largeobject"
+
+#: Where a sequence stands; one that was set back with is_called = false gives out its last value again.
+SEQUENCE = """
+SELECT {key}, (last_value - CASE WHEN is_called THEN 0 ELSE seqincrement END) * sign(seqincrement)::bigint
+FROM {name}, pg_sequence WHERE seqrelid = {key}
 """
 
-
 STORED = frozenset({"table", "column", "materialized view", "foreign table", "sequence"})
+OUTSIDE = "env.py"  #: what is sent before the first revision and after the last one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +70,6 @@ class Thing:
     schema: str
     name: str
     storage: str
-
-
-Counters = Mapping[str, tuple[int, int, int]]
-
-
-#: Where the sequences stand that have been used, in the direction in which they count.
-SEQUENCES = """
-SELECT c.oid::text, s.last_value * sign(s.increment_by)::int
-FROM pg_sequences s JOIN pg_namespace n ON n.nspname = s.schemaname
-JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.sequencename WHERE s.last_value IS NOT NULL
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,69 +87,79 @@ class Measured:
 
     revision: str
     statements: list[Statement] = field(default_factory=list)
-    rows: tuple[RowChange, ...] = ()
-    gone: tuple[str, ...] = ()  #: ids of STATE that the database had before the plan and has no more
-    rewritten: tuple[str, ...] = ()  #: ids of tables whose storage was replaced
-    emptied: tuple[Emptied, ...] = ()  #: the same, with their rows counted
-    overwritten: tuple[Loss, ...] = ()
-    moved_back: tuple[Loss, ...] = ()
+    changes: dict[str, RowChange] = field(default_factory=dict)  #: by OID
+    gone: list[str] = field(default_factory=list)  #: ids of STATE that the database had before the plan and has no more
+    rewritten: list[str] = field(default_factory=list)  #: ids of tables whose storage was replaced
+    emptied: list[Emptied] = field(default_factory=list)  #: the same, with their rows counted
+    overwritten: list[Loss] = field(default_factory=list)
+    moved_back: list[Loss] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def rows(self) -> tuple[RowChange, ...]:
+        return tuple(self.changes.values())
 
 
 class Measurement:
-    """Follows one run of a plan, revision by revision."""
+    """Follows one run of a plan: opened at the transaction's start, then asked after each part what that part did."""
 
     def __init__(self, *, count_rows: bool) -> None:
         self.count_rows = count_rows
         self.base: dict[str, Thing] = {}
+        self.now: dict[str, Thing] = {}  #: the catalog after the last part
+        self.outside = Measured(revision=OUTSIDE)
         self.revisions: list[Measured] = []
-        self.now: dict[str, Thing] = {}  #: the catalog after the last revision
-        self._counters: Counters = {}
-        self._names: dict[str, str] = {}
+        self.sequences_at_start: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
+        self._counters: dict[str, tuple[int, int, int]] = {}
         self._started = 0.0
 
-    def begin(self, session: Session) -> None:
-        """Take the baseline. The counters may be above zero already: our own fuse, env.py's statements."""
+    def open(self, session: Session) -> None:
+        """Take the baseline. The counters may be above zero already: our own fuse."""
         self.base = self.now = state(session)
-        self._sequences = sequences(session) if self.count_rows else {}
-        self._counters = counters(session, self._names)
+        self._counters = counters(session, self.base, {})
+        self.sequences_at_start = self._sequences = self._read_sequences(session)
 
-    def revision(self, revision: str) -> None:
+    def start(self, revision: str) -> None:
         self.revisions.append(Measured(revision=revision))
         self._started = time.monotonic()
 
-    def statement(self, statement: Statement) -> None:
-        self.revisions[-1].statements.append(statement)
+    def end(self) -> None:
+        self.revisions[-1].seconds = time.monotonic() - self._started
 
-    def applied(self, session: Session) -> Measured:
-        """Compare with the state before this revision."""
-        measured = self.revisions[-1]
-        measured.seconds = time.monotonic() - self._started
+    def measure(self, session: Session, part: Measured) -> None:
+        """Add to a part what happened since the last call."""
         before, self.now = self.now, state(session)
-        counted, self._counters = self._counters, counters(session, self._names)
-        measured.gone = tuple(key for key in before if key in self.base and key not in self.now)
-        measured.rows = tuple(
-            change
-            for relid, now in self._counters.items()
-            if (change := self._change(relid, counted.get(relid, (0, 0, 0)), now)) is not None
-        )
-        measured.rewritten = tuple(
-            key
-            for key, thing in self.now.items()
-            if thing.kind == "table" and key in self.base and thing.storage != before[key].storage
-        )
+        names: dict[str, str] = {}
+        counted, self._counters = self._counters, counters(session, self.base, names)
+        part.gone += [key for key in before if key in self.base and key not in self.now]
+        for relid, now in self._counters.items():
+            self._add(part, relid, names[relid], counted.get(relid, (0, 0, 0)), now)
+        replaced = [key for key, thing in self.now.items() if self._is_rewritten(key, thing, before)]
+        part.rewritten += replaced
         if self.count_rows:
-            measured.emptied = tuple(self._emptied(session, key) for key in measured.rewritten)
-            measured.moved_back = tuple(self._moved_back(session))
-        return measured
+            part.emptied += [self._emptied(session, key) for key in replaced]
+        before_them, self._sequences = self._sequences, self._read_sequences(session)
+        part.moved_back += [
+            Loss(kind="sequence", name=f"{self.base[key].schema}.{self.base[key].name}", how="moved back")
+            for key, value in self._sequences.items()
+            if value < before_them.get(key, value)
+        ]
 
-    def _change(self, relid: str, before: tuple[int, int, int], now: tuple[int, int, int]) -> RowChange | None:
+    def _add(self, part: Measured, relid: str, name: str, before: tuple[int, int, int], now: tuple[int, int, int]) -> None:
         inserted, updated, deleted = (max(0, now[i] - before[i]) for i in range(3))
-        if not inserted + updated + deleted:
-            return None
-        name = self._names[relid]
-        return RowChange(table=name, inserted=inserted, updated=updated, deleted=deleted, existed=relid in self.base)
+        if inserted + updated + deleted:
+            told = part.changes.get(relid, RowChange(table=name))
+            part.changes[relid] = RowChange(
+                table=name,
+                inserted=told.inserted + inserted,
+                updated=told.updated + updated,
+                deleted=told.deleted + deleted,
+                existed=relid in self.base or name == LARGE_OBJECTS,
+            )
+
+    def _is_rewritten(self, key: str, thing: Thing, before: Mapping[str, Thing]) -> bool:
+        return thing.kind == "table" and key in self.base and key in before and thing.storage != before[key].storage
 
     def _emptied(self, session: Session, key: str) -> Emptied:
         thing = self.now[key]
@@ -159,43 +167,52 @@ class Measurement:
         inserted, _, deleted = self._counters.get(key, (0, 0, 0))
         return Emptied(table=key, rows_now=rows, rows_added=inserted - deleted)
 
-    def _moved_back(self, session: Session) -> list[Loss]:
-        """Sequences that stand lower than before would give out numbers a second time."""
-        before, self._sequences = self._sequences, sequences(session)
-        return [
-            Loss(kind="sequence", name=f"{self.base[key].schema}.{self.base[key].name}", how="moved back")
-            for key, value in self._sequences.items()
-            if key in self.base and value < before.get(key, value)
-        ]
+    def _read_sequences(self, session: Session) -> dict[str, int]:
+        """Read where the sequences stand that were there at the start. PostgreSQL never rolls them back."""
+        keys = [key for key, thing in self.now.items() if thing.kind == "sequence" and key in self.base]
+        rows = session.query(sequences_query(self.now, keys)) if keys else []
+        return {str(key): int(value) for key, value in rows}
 
-    def rewritten_columns(self) -> set[str]:
-        """Return the tables that existed before and whose columns changed their type."""
-        return {
-            thing.parent
-            for key, thing in self.now.items()
-            if thing.kind == "column" and key in self.base and thing.storage != self.base[key].storage
-        }
+    def turnover(self, relid: str) -> tuple[int, int]:
+        """Return the rows of a table that the plan has inserted and deleted so far."""
+        changes = [part.changes[relid] for part in (self.outside, *self.revisions) if relid in part.changes]
+        return sum(one.inserted for one in changes), sum(one.deleted for one in changes)
 
-    def updated_tables(self) -> set[str]:
-        """Return the tables that existed before, are still there, and whose rows or values may read differently now."""
-        names = {change.table for one in self.revisions for change in one.rows if change.updated and change.existed}
-        ids = {key for key, name in self._names.items() if name in names}
-        return {key for key in ids | self.rewritten_columns() if key in self.base and key in self.now}
+    def altered_tables(self) -> set[str]:
+        """Return the tables that existed before and are still there, and whose values may read differently now."""
+        parts = (self.outside, *self.revisions)
+        updated = {key for part in parts for key, change in part.changes.items() if change.updated}
+        touched = updated | {key for part in parts for key in part.rewritten}
+        return {key for key in touched if key in self.base and key in self.now}
+
+    def path_now(self, path: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Return what a table or column is called now that was called so before the plan; None: it is gone."""
+        key = next((key for key, thing in self.base.items() if self._path(thing) == path), None)
+        return self._path(self.now[key], self.now) if key in self.now and key is not None else None
+
+    def _path(self, thing: Thing, things: Mapping[str, Thing] | None = None) -> tuple[str, ...] | None:
+        if thing.kind == "column":
+            return (thing.schema, (things or self.base)[thing.parent].name, thing.name)
+        return (thing.schema, thing.name) if thing.kind in STORED else None
+
+
+def sequences_query(things: Mapping[str, Thing], keys: Iterable[str]) -> str:
+    return " UNION ALL ".join(SEQUENCE.format(key=key, name=quoted(things[key].schema, things[key].name)) for key in keys)
 
 
 def state(session: Session) -> dict[str, Thing]:
     """Return the catalog by id. An OID is unique in its own catalog only: what is no relation or column says its kind too."""
     return {
-        id if kind in STORED else f"{kind} {id}": Thing(kind=kind, parent=parent, schema=schema, name=name, storage=storage)
-        for kind, id, parent, schema, name, storage in session.query(STATE)
+        key if kind in STORED else f"{kind} {key}": Thing(kind=kind, parent=parent, schema=schema, name=name, storage=storage)
+        for kind, key, parent, schema, name, storage in session.query(STATE)
     }
 
 
-def counters(session: Session, names: dict[str, str]) -> dict[str, tuple[int, int, int]]:
-    rows = session.query(COUNTERS)
-    names.update({row[0]: f"{row[1]}.{row[2]}" for row in rows})
-    return {row[0]: (row[3], row[4], row[5]) for row in rows}
-
-
-def sequences(session: Session) -> dict[str, int]:
-    return {key: int(value) for key, value in session.query(SEQUENCES)}
+def counters(session: Session, base: Mapping[str, Thing], names: dict[str, str]) -> dict[str, tuple[int, int, int]]:
+    """Return the row counters by OID, and put into `names` what each table is called: before the plan, if it was there."""
+    found = {}
+    for relid, schema, table, inserted, updated, deleted in session.query(COUNTERS):
+        was = base.get(relid)
+        names[relid] = f"{was.schema}.{was.name}" if was else f"{schema}.{table}"
+        found[relid] = (inserted, updated, deleted)
+    return found

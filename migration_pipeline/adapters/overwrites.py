@@ -1,9 +1,10 @@
 """Counts the values that a plan overwrites: copies the tables that it changes, inside its transaction, and compares.
 
-A table that the plan does not update costs nothing: which ones it does is known from a first run of the rehearsal.
+A table that the plan does not change costs nothing: which ones it does is known from a first run of the rehearsal. Copies
+hold texts: what reads the same is the same, whatever a type calls equal, and a type that the plan drops stands in no way.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -18,9 +19,10 @@ PRIMARY_KEY = "SELECT unnest(indkey)::int FROM pg_index WHERE indrelid = {relati
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """A table as it was before the plan: a temporary table whose columns are named by their old numbers."""
+    """A table as it was before the plan: a temporary table of texts whose columns are named by their old numbers."""
 
     relation: str  #: OID
+    name: tuple[str, str]  #: as it was called before the plan
     key: tuple[int, ...]  #: column numbers of the primary key; empty: rows are told apart by their values alone
     columns: Mapping[int, Thing]
 
@@ -29,63 +31,125 @@ class Copy:
         return f"pg_temp.migration_pipeline_before_{self.relation}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    """A column that was there before and still is: how its value is read from the copy, and from the table now."""
+
+    number: int
+    before: Thing
+    now: Thing
+
+    @property
+    def old(self) -> str:
+        return f"b.c{self.number}"
+
+    @property
+    def text(self) -> str:
+        return f"{_name(self.now.name)}::text"
+
+    @property
+    def cast_back(self) -> str:
+        """The value in its old type: 1.50 that is 1.500 now is the same number."""
+        return self.text if self.before.storage == self.now.storage else f"({_name(self.now.name)}::{self.before.storage})::text"
+
+
 def copy(session: Session, relations: Iterable[str], base: Mapping[str, Thing]) -> list[Copy]:
     """Copy tables, at the start of the transaction."""
     copies = []
     for relation in relations:
-        columns = {int(key.partition(".")[2]): thing for key, thing in base.items() if key.startswith(f"{relation}.")}
+        thing = base[relation]
+        columns = {int(key.partition(".")[2]): one for key, one in base.items() if key.startswith(f"{relation}.")}
+        if not columns:
+            continue
         key = tuple(row[0] for row in session.query(PRIMARY_KEY.format(relation=relation)))
-        one = Copy(relation=relation, key=key, columns=columns)
-        chosen = ", ".join(f"{_name(thing.name)} AS c{number}" for number, thing in columns.items())
-        table = quoted(base[relation].schema, base[relation].name)
-        session.query(f"CREATE TEMPORARY TABLE migration_pipeline_before_{relation} ON COMMIT DROP AS SELECT {chosen} FROM ONLY {table}")
-        copies.append(one)
+        chosen = ", ".join(f"{_name(one.name)}::text AS c{number}" for number, one in columns.items())
+        table = quoted(thing.schema, thing.name)
+        session.query(
+            f"CREATE TEMPORARY TABLE migration_pipeline_before_{relation} ON COMMIT DROP AS SELECT {chosen} FROM ONLY {table}"
+        )
+        copies.append(Copy(relation=relation, name=(thing.schema, thing.name), key=key, columns=columns))
     return copies
 
 
-def compare(session: Session, copies: Iterable[Copy], now: Mapping[str, Thing]) -> list[Loss]:
-    """Return the non-null values that read differently now, column by column; for rows that are still there."""
+def compare(
+    session: Session, copies: Iterable[Copy], now: Mapping[str, Thing], turnover: Callable[[str], tuple[int, int]]
+) -> list[Loss]:
+    """Return what reads differently now: non-null values by column, or whole rows where no column can be named.
+
+    `turnover` tells the rows of a table that were inserted and deleted: what was deleted or truncated is counted as such.
+    """
     found = []
     for one in copies:
         if one.relation not in now:
-            continue  # dropped: its rows are counted as such
-        try:
-            found += _compared(session, one, now, as_text=False)
-        except QueryFailed:  # a type without equality, or a value that cannot be cast back
-            found += _compared(session, one, now, as_text=True)
+            continue  # dropped, and counted as such
+        columns = [
+            _Column(number=number, before=thing, now=now[key])
+            for number, thing in one.columns.items()
+            if (key := f"{one.relation}.{number}") in now
+        ]
+        if columns:
+            found += _compared(session, one, columns, now[one.relation], *turnover(one.relation))
     return found
 
 
-def _compared(session: Session, one: Copy, now: Mapping[str, Thing], *, as_text: bool) -> list[Loss]:
-    table = now[one.relation]
-    kept = {number: now[key] for number in one.columns if (key := f"{one.relation}.{number}") in now}
-    pairs = {number: _pair(one.columns[number], kept[number], number, as_text=as_text) for number in kept}
-    if not pairs:
-        return []
-    source = f"FROM ONLY {quoted(table.schema, table.name)} a"
-    if one.key and all(number in kept for number in one.key):
-        on = " AND ".join(f"{pairs[number][1]} = {pairs[number][0]}" for number in one.key)
-        tests = [f"count(*) FILTER (WHERE b.c{n} IS NOT NULL AND {new} IS DISTINCT FROM {old})" for n, (old, new) in pairs.items()]
-        sentence = f"SELECT {', '.join(tests)} {source} JOIN {one.table} b ON {on}"
-    else:
-        tests = [
-            f"(SELECT count(*) FROM (SELECT {old} FROM {one.table} b WHERE b.c{n} IS NOT NULL EXCEPT ALL SELECT {new} {source}) x)"
-            for n, (old, new) in pairs.items()
-        ]
-        sentence = f"SELECT {', '.join(tests)}"
-    counts = _guarded(session, sentence)
-    names = [f"{table.schema}.{table.name}.{kept[number].name}" for number in pairs]
-    return [
-        Loss(kind="values", name=name, how="overwritten", values=count) for name, count in zip(names, counts, strict=True) if count
+def _compared(
+    session: Session, one: Copy, columns: list[_Column], table: Thing, inserted: int, deleted: int
+) -> list[Loss]:
+    keyed = bool(one.key) and set(one.key) <= {column.number for column in columns}
+    statement = _with_key if keyed else _without_key
+    try:
+        before, after, missing, *counts = _guarded(session, statement(one, columns, table, cast_back=True))
+    except QueryFailed:  # a value that cannot be cast back
+        before, after, missing, *counts = _guarded(session, statement(one, columns, table, cast_back=False))
+    deleted += max(0, before + inserted - deleted - after)  # TRUNCATE is in no counter
+    schema, name = one.name
+    if not keyed and missing <= deleted:
+        return []  # every row is still there, as a whole, or was deleted
+    losses = [
+        Loss(kind="values", name=f"{schema}.{name}.{column.before.name}", how="overwritten", values=count)
+        for column, count in zip(columns, counts, strict=True)
+        if count
     ]
+    if missing > deleted and (keyed or not losses):
+        losses.append(Loss(kind="rows", name=f"{schema}.{name}", how="overwritten", rows=missing - deleted))
+    return losses
 
 
-def _pair(before: Thing, after: Thing, number: int, *, as_text: bool) -> tuple[str, str]:
-    """Return the old and the new value as comparable expressions: a value is kept if casting it back gives the old one."""
-    old, new = f"b.c{number}", f"a.{_name(after.name)}"
-    if before.storage != after.storage and not as_text:
-        new = f"({new})::{before.storage}"
-    return (f"{old}::text", f"{new}::text") if as_text else (old, new)
+def _with_key(one: Copy, columns: list[_Column], table: Thing, *, cast_back: bool) -> str:
+    """Compare row by row: first how many old rows have no row of their key now, then each column's changed values."""
+    now = ", ".join(f"{_now(column, cast_back=cast_back)} AS n{column.number}" for column in columns)
+    on = " AND ".join(f"a.n{number} = b.c{number}" for number in one.key)
+    tests = [
+        f"count(*) FILTER (WHERE a.here AND {column.old} IS NOT NULL AND a.n{column.number} IS DISTINCT FROM {column.old})"
+        for column in columns
+    ]
+    source = f"SELECT true AS here, {now} FROM ONLY {quoted(table.schema, table.name)}"
+    return (
+        f"SELECT {_sizes(one, table)}, count(*) FILTER (WHERE a.here IS NULL), {', '.join(tests)} "
+        f"FROM {one.table} b LEFT JOIN ({source}) a ON {on}"
+    )
+
+
+def _without_key(one: Copy, columns: list[_Column], table: Thing, *, cast_back: bool) -> str:
+    """Compare as multisets: first the whole rows that are gone, then each column's values."""
+    source = f"FROM ONLY {quoted(table.schema, table.name)}"
+
+    def gone(some: list[_Column], condition: str) -> str:
+        old = ", ".join(column.old for column in some)
+        now = ", ".join(_now(column, cast_back=cast_back) for column in some)
+        return f"(SELECT count(*) FROM (SELECT {old} FROM {one.table} b{condition} EXCEPT ALL SELECT {now} {source}) x)"
+
+    by_column = [gone([column], f" WHERE {column.old} IS NOT NULL") for column in columns]
+    return f"SELECT {', '.join([_sizes(one, table), gone(columns, ''), *by_column])}"
+
+
+def _sizes(one: Copy, table: Thing) -> str:
+    """The rows before and now."""
+    return f"(SELECT count(*) FROM {one.table}), (SELECT count(*) FROM ONLY {quoted(table.schema, table.name)})"
+
+
+def _now(column: _Column, *, cast_back: bool) -> str:
+    return column.cast_back if cast_back else column.text
 
 
 def _guarded(session: Session, sentence: str) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import alembic_project
+from migration_pipeline.adapters import alembic_project, postgres
 from migration_pipeline.adapters.alembic_project import Project
 from migration_pipeline.adapters.execution import Reader
 from migration_pipeline.domain import annotations
@@ -41,6 +41,18 @@ def _plan(
         raise
     checksums = {one["path"]: checksum(one["path"]) for one in facts["revisions"]}
     return plans.make(facts, identity, checksums, revision), facts
+
+
+def notes(plan: Plan, live: Connection) -> list[str]:
+    """Return what looks as if env.py meant another schema: no revision was applied here, but in a namesake there was."""
+    if plan.current:
+        return []
+    table = plan.version_table
+    with postgres.session(live, purpose="looks") as opened:
+        schemas = postgres.namesakes_with_rows(opened, plan.version_table_schema, table)
+    here = f"{plan.version_table_schema}.{table}" if plan.version_table_schema else table
+    return [f'no revision is applied by "{here}", but schema "{name}" has a "{table}" with rows: is the search_path right?'
+            for name in schemas]  # fmt: skip
 
 
 def plan_or_default(project: Project, live: Connection, identity: Identity) -> Plan:

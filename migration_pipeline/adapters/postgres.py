@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 import psycopg
@@ -17,10 +18,13 @@ from migration_pipeline.domain.connection import Connection
 LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 CONNECT_SECONDS = 10
 APPLICATION_NAME = "migration_pipeline"
+#: A session that holds a lock for half an hour must not be forgotten by a firewall on its way.
+KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 
 SERVER = """
 SELECT current_setting('server_version_num')::int, (SELECT system_identifier::text FROM pg_control_system()),
-       current_database()::text, pg_database_size(current_database())
+       current_database()::text, pg_database_size(current_database()),
+       (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
 """
 
 #: Tables whose rows a dump holds: no foreign tables, no members of an extension, no parents of partitions.
@@ -39,6 +43,13 @@ ROLES = """
 SELECT DISTINCT r.rolname::text FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
 WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND r.rolname !~ '^pg_' ORDER BY 1
+"""
+
+#: Tables of one name in other schemas, as far as our role may read them.
+NAMESAKES = """
+SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = %s AND n.nspname IS DISTINCT FROM %s AND c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') ORDER BY 1
 """
 
 XACT_STATUS = "SELECT pg_xact_status(%s::text::xid8)"
@@ -61,6 +72,7 @@ class Server:
     system_identifier: str
     database: str
     database_bytes: int
+    database_oid: int
 
     @property
     def major(self) -> int:
@@ -72,6 +84,7 @@ def session(connection: Connection, *, purpose: str, autocommit: bool = True) ->
     """Open a session; raise ServerUnreachable. Errors of the server inside the block are told without DETAIL and CONTEXT."""
     keywords = connection.keywords(with_password=True)
     keywords.setdefault("connect_timeout", str(CONNECT_SECONDS))
+    keywords = {**KEEPALIVES, **keywords}
     keywords["application_name"] = f"{APPLICATION_NAME} {purpose}"[:63]
     try:
         opened = psycopg.connect(**cast("dict[str, Any]", keywords), autocommit=autocommit)
@@ -119,8 +132,16 @@ def unreachable(connection: Connection, error: psycopg.OperationalError) -> erro
 
 
 def server(opened: "psycopg.Connection[Any]") -> Server:
-    version, system_identifier, database, size = one(opened, SERVER)
-    return Server(version=version, system_identifier=system_identifier, database=database, database_bytes=size)
+    version, system_identifier, database, size, oid = one(opened, SERVER)
+    return Server(
+        version=version, system_identifier=system_identifier, database=database, database_bytes=size, database_oid=oid
+    )
+
+
+def now(opened: "psycopg.Connection[Any]") -> datetime:
+    """Return the server's clock: what it stamped is compared with it, for this machine's clock may stand elsewhere."""
+    (moment,) = one(opened, "SELECT clock_timestamp()")
+    return cast("datetime", moment)
 
 
 def one(opened: "psycopg.Connection[Any]", query: str, *parameters: object) -> tuple[Any, ...]:
@@ -156,6 +177,13 @@ def version_rows(opened: "psycopg.Connection[Any]", schema: str | None, table: s
     if not exists:
         return ()
     return tuple(sorted(row[0] for row in rows(opened, sql.SQL("SELECT version_num FROM {}").format(name))))
+
+
+def namesakes_with_rows(opened: "psycopg.Connection[Any]", schema: str | None, table: str) -> list[str]:
+    """Return the other schemas that have a table of this name with rows in it."""
+    names = [name for (name,) in rows(opened, NAMESAKES, table, schema)]
+    has_rows = sql.SQL("SELECT EXISTS (SELECT FROM {})")
+    return [name for name in names if rows(opened, has_rows.format(sql.Identifier(name, table))) == [(True,)]]
 
 
 def catalog_query(opened: "psycopg.Connection[Any]", query: str) -> Sequence[Sequence[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import postgres
+from migration_pipeline.adapters import postgres, roles
 from migration_pipeline.domain.connection import Connection
 
 OLDEST_SUPPORTED = 14
@@ -87,10 +87,12 @@ def _problems(opened: "psycopg.Connection[Any]", server: postgres.Server) -> Ite
         yield "dagster", "this database is Dagster's own storage: its migrations belong to Dagster"
 
 
-def examine_scratch(server: Connection, maintenance: str, needed_bytes: int, major: int) -> None:
+def examine_scratch(server: Connection, live: Connection, maintenance: str, needed_bytes: int, major: int) -> None:
     """Raise NotAllowed when a copy of this size cannot be made on the scratch server."""
     admin = server.replace(database=maintenance)
+    needed_roles = roles.needed(live)
     with postgres.session(admin, purpose="preflight") as opened:
+        roles.become_login(opened)
         role, is_superuser, may_create, *_ = postgres.one(opened, ROLE)
         found = postgres.server(opened)
         problems: dict[str, str] = {}
@@ -101,6 +103,7 @@ def examine_scratch(server: Connection, maintenance: str, needed_bytes: int, maj
         free = _free_bytes(opened, server)
         if free is not None and free < needed_bytes:
             problems["disk"] = f"{free:,} bytes are free, the copy needs about {needed_bytes:,}"
+        problems |= dict(roles.problems(opened, needed_roles))
     if problems:
         raise errors.NotAllowed(
             "The scratch server cannot hold a restored copy; nothing was changed.",

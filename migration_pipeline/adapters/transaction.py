@@ -19,7 +19,7 @@ SETTING = "migration_pipeline.commit"
 #: that session_replication_role = replica does not silence it; a temporary table, so that PREPARE TRANSACTION is refused.
 #: https://www.postgresql.org/docs/current/sql-createtrigger.html
 LIGHT_THE_FUSE = """
-CREATE TEMPORARY TABLE migration_pipeline_fuse (lit boolean) ON COMMIT DROP;
+CREATE TEMPORARY TABLE migration_pipeline_fuse (lit boolean PRIMARY KEY) ON COMMIT DROP;
 CREATE FUNCTION {fuse}() RETURNS trigger LANGUAGE plpgsql AS $fuse$
 BEGIN
   IF encode(sha256(convert_to(coalesce(current_setting({setting}, true), ''), 'UTF8')), 'hex') <> {hash} THEN
@@ -33,8 +33,13 @@ ALTER TABLE {fuse} ENABLE ALWAYS TRIGGER migration_pipeline_fuse;
 INSERT INTO {fuse} VALUES (true)
 """
 
+STILL = "SELECT pg_backend_pid(), pg_current_xact_id_if_assigned()::text, ''"
 WHO = "SELECT pg_backend_pid(), pg_current_xact_id()::text, current_setting('track_counts')"
-READ_ONLY = "SET TRANSACTION READ ONLY"
+#: The runner's session is read-only by default; our transaction alone is not. It must be its first statement.
+READ_WRITE = "SET TRANSACTION READ WRITE"
+
+#: Deferred triggers fire now, while what they do can still be measured; the fuse is one of them and needs the secret.
+FIRE_DEFERRED = f"SET LOCAL {SETTING} = '{{secret}}'; SET CONSTRAINTS ALL IMMEDIATE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +73,9 @@ class Opened:
 
 
 def open_for_writing(
-    session: Session, limits: Limits, *, server_version: int, version_table: tuple[str | None, str] | None
+    session: Session, limits: Limits, *, server_version: int, version_table: tuple[str | None, str] | None, role: str | None
 ) -> Opened:
-    """Prepare the runner's transaction: limits, the version table's lock, the fuse. Raise QueryFailed, Stop.
+    """Prepare the runner's transaction: its role, limits, the version table's lock, the fuse. Raise QueryFailed, Stop.
 
     The lock also stops an `alembic upgrade` that knows nothing of us: it conflicts with the ROW EXCLUSIVE that every write
     to the version table takes (https://www.postgresql.org/docs/current/explicit-locking.html).
@@ -79,19 +84,28 @@ def open_for_writing(
     digest = hashlib.sha256(secret.encode()).hexdigest()
     lock = [f"LOCK TABLE {quoted(*version_table)} IN SHARE ROW EXCLUSIVE MODE"] if version_table else []
     fuse = LIGHT_THE_FUSE.format(fuse=FUSE, sqlstate=FUSE_SQLSTATE, setting=f"'{SETTING}'", hash=f"'{digest}'")
-    session.query("; ".join([*limits.statements(server_version), *lock, fuse]))
+    become = [f"SET LOCAL ROLE {quoted(None, role)}"] if role else []
+    session.query("; ".join([READ_WRITE, *become, *limits.statements(server_version), *lock, fuse]))
     ((pid, xid, counting),) = session.query(WHO)
     if counting != "on":
         raise Stop("track_counts", "track_counts is off on this server: what the revisions do cannot be counted")
     return Opened(pid=pid, xid=xid, secret=secret)
 
 
-def allow_commit(session: Session, opened: Opened) -> None:
-    """Let the next COMMIT pass the fuse; raise Stop when the transaction is no longer the one that was opened."""
-    ((pid, xid, _),) = session.query(WHO)
+def check_is_ours(session: Session, opened: Opened) -> None:
+    """Raise Stop when the transaction is no longer the one that was opened: something has ended it behind our back."""
+    ((pid, xid, _),) = session.query(STILL)
     if (pid, xid) != (opened.pid, opened.xid):
-        raise Stop("ends transaction", "the transaction was ended by something other than the pipeline")
-    session.query(f"SET LOCAL {SETTING} = '{opened.secret}'")
+        raise Stop("ends transaction", "it ends the transaction behind the pipeline's back")
+
+
+def fire_deferred(session: Session, opened: Opened) -> None:
+    """Let the deferred triggers do their work before it is measured; from here on COMMIT passes the fuse.
+
+    Nothing of the project runs any more: env.py has ended. Raise QueryFailed when a deferred constraint is violated.
+    """
+    check_is_ours(session, opened)
+    session.query(FIRE_DEFERRED.format(secret=opened.secret))
 
 
 def quoted(schema: str | None, name: str) -> str:

@@ -1,7 +1,7 @@
 """What the terminal shows of a value: one line for a step, tables for a plan, a ledger and backups, and the JSON of each."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -19,6 +19,8 @@ from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Environment, Target
 from migration_pipeline.steps import PostCheck, Preflight, Preview, UpgradeResult
 
+#: The table of backups asks no server: this machine's clock may stand a little before the one that stamped them.
+CLOCKS_MAY_DIFFER = timedelta(minutes=5)
 COLOURS = {Environment.PRODUCTION: "bold red", Environment.STAGING: "bold yellow", Environment.DEVELOPMENT: "bold green"}
 
 
@@ -142,10 +144,10 @@ def backups(found_backups: Sequence[Backup], rejected: Sequence[Rejected], now: 
     for one in found_backups:
         manifest = one.manifest
         age = now - manifest.snapshot_time
-        in_future = age.total_seconds() < 0
+        in_future = age < -CLOCKS_MAY_DIFFER
         table.add_row(
             Text(one.id, style="cyan", no_wrap=True),
-            Text("in the future", style="red") if in_future else words(age),
+            Text("in the future", style="red") if in_future else _ago(age),
             bytes_in_words(manifest.bytes),
             ", ".join(manifest.heads) or "none",
             _verification(one, now),
@@ -154,12 +156,16 @@ def backups(found_backups: Sequence[Backup], rejected: Sequence[Rejected], now: 
     return Group(table, *lines)
 
 
+def _ago(age: timedelta) -> str:
+    return words(max(age, timedelta(0)))
+
+
 def _verification(backup: Backup, now: datetime) -> Text:
     restored = backup.manifest.restored
     if restored is None:
         failed = backup.manifest.verifications
         return Text(f"no: {failed[-1].detail}" if failed else "not yet", style="red" if failed else "yellow")
-    return Text(f"by restore, {words(now - restored.at)} ago, in {restored.seconds:.1f} s", style="green")
+    return Text(f"by restore, {_ago(now - restored.at)} ago, in {restored.seconds:.1f} s", style="green")
 
 
 def backups_result(found_backups: Sequence[Backup], rejected: Sequence[Rejected]) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 It writes to duplicates of the terminal's descriptors, taken before Dagster captures the streams.
 """
 
+import errno
+import io
 import json
 import os
+import signal
 import sys
 import time
 from types import TracebackType
@@ -157,7 +160,44 @@ class Terminal:
             self._task = None
 
 
+class _Stream(io.TextIOWrapper):
+    """Text to a descriptor that may go away: nobody there to read must not fail a step, least of all one that committed."""
+
+    _was_terminal = False
+
+    def isatty(self) -> bool:
+        """Return whether this is a terminal, and notice one that is gone: rich asks before it draws, and then does not."""
+        is_terminal = super().isatty()
+        if self._was_terminal and not is_terminal:
+            self._lost(is_hung_up=True)
+        self._was_terminal = is_terminal
+        return is_terminal
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._lost(is_hung_up=error.errno == errno.EIO)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._lost(is_hung_up=error.errno == errno.EIO)
+
+    def _lost(self, *, is_hung_up: bool) -> None:
+        """Write to nowhere from here on; a terminal that is gone ends the run, a reader that has read enough does not."""
+        self._was_terminal = False
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+        super().flush()
+        if is_hung_up:  # `just`, as a terminal's first process, keeps the SIGHUP to itself
+            os.kill(os.getpid(), signal.SIGHUP)
+
+
 def _console(descriptor: int) -> Console:
     """Return a console on a duplicate of a descriptor. A file or a pipe has no width of its own: tables are not squeezed."""
-    file = os.fdopen(os.dup(descriptor), "w", encoding="utf-8")
+    file = _Stream(os.fdopen(os.dup(descriptor), "wb"), encoding="utf-8")
     return Console(file=file, highlight=False, width=None if file.isatty() else WIDE)

@@ -45,7 +45,7 @@ def of_backup(backup: Backup) -> Metadata:
         "id": backup.id,
         "location": dg.MetadataValue.path(backup.location),
         "bytes": manifest.bytes,
-        "dump seconds": manifest.seconds,
+        "dump seconds": round(manifest.seconds, 3),
         "rows": sum(manifest.rows.values()),
         "tables": len(manifest.rows),
         "snapshot": dg.MetadataValue.timestamp(manifest.snapshot_time),
@@ -55,11 +55,19 @@ def of_backup(backup: Backup) -> Metadata:
 
 def of_verified(verified: VerifiedBackup) -> Metadata:
     found = verified.verification
-    return {**of_backup(verified.backup), "restore seconds": found.seconds, "verified": dg.MetadataValue.timestamp(found.at)}
+    return {
+        **of_backup(verified.backup),
+        "restore seconds": round(found.seconds, 3),
+        "verified": dg.MetadataValue.timestamp(found.at),
+    }
 
 
 def of_rehearsal(rehearsal: Rehearsal) -> Metadata:
-    return {"seconds": rehearsal.seconds, **_lost(rehearsal), "effects": _table(reports.effect_rows(rehearsal.revisions))}
+    return {
+        "seconds": round(rehearsal.seconds, 3),
+        **_lost(rehearsal),
+        "effects": _table(reports.effect_rows(rehearsal.revisions)),
+    }
 
 
 def of_report(report: SafetyReport) -> Metadata:
@@ -75,7 +83,7 @@ def of_confirmation(consent: Confirmation) -> Metadata:
 
 def of_result(result: UpgradeResult) -> Metadata:
     return {
-        "seconds": result.seconds,
+        "seconds": round(result.seconds, 3),
         "attempts": result.attempts,
         "heads": ", ".join(result.heads),
         "effects": _table(reports.effect_rows(result.revisions)),
@@ -103,7 +111,7 @@ def materialized_schema(plan: Plan, rehearsal: Rehearsal, result: UpgradeResult)
         assets.schema_key(plan.identity.target),
         description=plan.route,
         metadata={
-            "upgrade seconds": result.seconds,
+            "upgrade seconds": round(result.seconds, 3),
             "revisions": len(plan.revisions),
             **_lost(rehearsal),
             "heads": ", ".join(result.heads),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from migration_pipeline.domain.plan import Identity
@@ -116,6 +116,8 @@ def why_not(backup: Backup, identity: Identity, now: datetime, max_age: timedelt
     """Return why a backup does not count as a recent, verified backup of this database; None: it counts."""
     manifest = backup.manifest
     age = now - manifest.snapshot_time
+    if replace(manifest.identity, oid=identity.oid) == identity != manifest.identity:
+        return f"a backup of a database {identity.database} that was dropped since; this one was made after it"
     if manifest.identity != identity:
         return f"a backup of another database ({manifest.identity.target}, {manifest.identity.database})"
     if age < timedelta(0):

@@ -65,6 +65,7 @@ class Rehearsal:
     plan_fingerprint: str
     backup_id: str
     revisions: tuple[RevisionEffects, ...]
+    outside: RevisionEffects  #: what env.py did before the first revision and after the last one
     schema_after: SchemaSnapshot
     heads_after: tuple[str, ...]
     seconds: float
@@ -82,7 +83,7 @@ class Tolerance:
     rows: int
 
     def allows(self, live: int, rehearsed: int) -> bool:
-        return live <= rehearsed * self.factor + self.rows
+        return live <= rehearsed * self.factor + self.rows if rehearsed else not live
 
 
 def surprises(rehearsed: Sequence[RevisionEffects], live: Sequence[RevisionEffects], tolerance: Tolerance) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ def surprises(rehearsed: Sequence[RevisionEffects], live: Sequence[RevisionEffec
         found += [
             f"{count:,} rows of {table} are {verb}; {before[table]:,} were in the rehearsal"
             for table, count in now.items()
-            if count and not (before[table] and tolerance.allows(count, before[table]))
+            if not tolerance.allows(count, before[table])
         ]
     return tuple(found)
 

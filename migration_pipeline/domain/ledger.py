@@ -33,6 +33,10 @@ def _of_loss(loss: effects.Loss) -> str:
         return f"{_count(loss.values or 0, 'value')} of {name} {_are(loss.values)} {_how(loss)}"
     if loss.kind == "rows":
         return f"{_count(loss.rows or 0, 'row')} of {name} {_are(loss.rows)} {_how(loss)}"
+    if loss.how == "moved back":
+        return f"the {loss.kind} {name} is set back: it will give out numbers again"
+    if loss.kind == "large objects" and loss.rows is None:
+        return "large objects are overwritten"
     if loss.kind == "large objects":
         return f"{_count(loss.rows or 0, 'large object')} {_are(loss.rows)} lost"
     if loss.values:

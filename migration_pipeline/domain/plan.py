@@ -17,6 +17,8 @@ class Identity:
     database: str
     #: `pg_control_system().system_identifier`: one number for each cluster that `initdb` made
     system_identifier: str
+    #: `pg_database.oid`: a database that was dropped and made again under its old name has another one
+    oid: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,10 @@ class Plan:
     def route(self) -> str:
         """From where to where, in words."""
         return f"{', '.join(self.current) or 'an empty database'} to {', '.join(self.heads)}"
+
+    @property
+    def qualified_version_table(self) -> str:
+        return f"{self.version_table_schema}.{self.version_table}" if self.version_table_schema else self.version_table
 
     def is_version_table(self, name: str) -> bool:
         """Return whether a schema-qualified name is that of Alembic's own table."""

@@ -146,16 +146,27 @@ def _known_word(quoted: str, source: str) -> str:
 #: Raised by Python about code, not about values.
 NO_SUCH_DRIVER = "sqlalchemy.exc.NoSuchModuleError"
 CODE_ERRORS = frozenset({"SyntaxError", "ImportError", "ModuleNotFoundError", "NameError", "AttributeError"})
+#: How Python says that a name is missing. The names are in quotes.
+MISSING_NAME = re.compile(
+    r"name '\w+' is not defined|No module named '[\w.]+'|cannot import name '\w+' from '[\w.]+'"
+    r"|(?:module |type object )?'[\w.]+' (?:object )?has no attribute '\w+'"
+)
 
 
-def exception_message(type_name: str, message: str, source: str) -> str:
-    """Return what an exception of a revision says as far as its own source says it; the rest is `…`.
+def exception_message(type_name: str, message: str, source: str, *, may_hold_rows: bool) -> str:
+    """Return what an exception says as far as its source says it; the rest is `…`.
 
-    `type_name` is the type's name, with its module where it has one: `ValueError`, `alembic.util.exc.CommandError`.
+    `type_name` is the type's name, with its module where it has one: `ValueError`, `alembic.util.exc.CommandError`. Where
+    no row was read, the message of an error about code is shown whole. A revision raises any type with any text, and
+    `getattr(sa, name)` makes a row's value part of Python's own: there a name must be in the source.
     """
     module, _, name = type_name.rpartition(".")
-    if (module in {"", "builtins"} and name in CODE_ERRORS) or module == "alembic.util.exc" or type_name == NO_SUCH_DRIVER:
+    is_pythons = module in {"", "builtins"} and name in CODE_ERRORS
+    if not may_hold_rows and (is_pythons or module == "alembic.util.exc" or type_name == NO_SUCH_DRIVER):
         return one_line(message)
+    if is_pythons and (found := MISSING_NAME.match(message)):
+        words = frozenset(re.findall(r"\w+", source))
+        return re.sub(r"'([\w.]+)'", lambda match: match[0] if words.issuperset(match[1].split(".")) else f"'{HIDDEN}'", found[0])
     parts = next((parts for parts in _templates(source) if _is_made_of(message, parts)), None)
     return WITHHELD if parts is None else one_line(HIDDEN.join(parts))
 

@@ -1,5 +1,6 @@
 """One captured SQL text as PostgreSQL's own parser sees it. It never raises: what cannot be parsed is unknown."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +92,20 @@ def _readings(sql: str, has_parameters: bool | None) -> Iterator[str]:
     else:
         yield sql
         yield from placeholders.numbered(sql)
+
+
+@lru_cache(maxsize=4096)
+def shape(sql: str, has_parameters: bool | None) -> str:
+    """Return what a text has in common with others that differ in literals and lengths of lists alone.
+
+    A body that runs, of a DO block or a function, is no literal: there the text itself is the shape.
+    """
+    parsed = parse(sql, has_parameters)
+    if parsed.tree is not None and not any(kind(node) in {"DoStmt", "CreateFunctionStmt"} for node in parsed.nodes):
+        for text in _attempts(sql, has_parameters):
+            with contextlib.suppress(postgast.PgQueryError):
+                return str(postgast.fingerprint(text).hex)
+    return " ".join(sql.split())
 
 
 def kind(node: Node) -> str:

@@ -3,13 +3,14 @@
 A rehearsal runs beside other databases: what it may not send is in `domain/stops.py`, as data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from migration_pipeline.domain import functions, plpgsql, sql, stops, tokens
+from migration_pipeline.domain.effects import Statement
 from migration_pipeline.domain.sql import Parsed, parse
 from migration_pipeline.domain.stops import Stop, StopKind
 
-__all__ = ["Parsed", "Stop", "StopKind", "command", "is_read_only", "parse", "stop_reason"]
+__all__ = ["Parsed", "Stop", "StopKind", "command", "is_read_only", "keeping_limits", "parse", "shape", "stop_reason"]
 
 
 def stop_reason(parsed: Parsed, *, rehearsing: bool) -> Stop | None:
@@ -38,7 +39,7 @@ def _stops(parsed: Parsed, *, rehearsing: bool) -> Iterator[Stop]:
 
 #: Settings that would undo what makes a connection read-only, or hide what happens on it.
 GUARDED_SETTINGS = frozenset(
-    {"session_replication_role", "transaction_read_only", "default_transaction_read_only", "session_authorization", "role"}
+    {"session_replication_role", "transaction_read_only", "default_transaction_read_only", "session_authorization"}
 )
 
 
@@ -53,7 +54,7 @@ def _reads(node: sql.Node) -> bool:
             return not node.HasField("into_clause") and not len(node.locking_clause)
         case "FuncCall":
             name = sql.dotted(node.funcname)
-            return functions.is_reading(name.schema, name.name) and not _sets_guarded(node)
+            return functions.is_reading(name.schema, name.name) and not _sets(node, GUARDED_SETTINGS, or_unknown=True)
         case "VariableSetStmt":
             multi = any(item.def_elem.defname == "transaction_read_only" for item in node.args)
             return node.name.lower() not in GUARDED_SETTINGS and node.kind != tokens.pg.VAR_RESET_ALL and not multi
@@ -65,14 +66,56 @@ def _reads(node: sql.Node) -> bool:
             return False
 
 
-def _sets_guarded(call: sql.Node) -> bool:
+def _sets(call: sql.Node, settings: frozenset[str], *, or_unknown: bool = False) -> bool:
     if sql.dotted(call.funcname).name != "set_config":
         return False
     setting = sql.string_of(call.args[0]) if len(call.args) else None
-    return setting is None or setting.lower() in GUARDED_SETTINGS
+    return or_unknown if setting is None else setting.lower() in settings
+
+
+NOTHING = "SELECT NULL WHERE false"
+#: The limits of the pipeline's own transaction.
+LIMITS = frozenset(
+    {"lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout",
+     "client_connection_check_interval"}
+)  # fmt: skip
+
+
+def keeping_limits(parsed: Parsed, limits: Sequence[str], *, has_parameters: bool) -> str | None:
+    """Return what to send in place of a text that would set other limits than the pipeline's, or None: it sets none.
+
+    `limits` are the statements that set the pipeline's: they follow a RESET ALL, which other settings may need.
+    """
+    if has_parameters and len(parsed.pieces) > 1 and "%" in parsed.sql:
+        if "%" in parsed.sql.replace("%%", ""):
+            return None  # its parameters would be lost
+        parsed = parse(parsed.sql.replace("%%", "%"), has_parameters=False)
+    pieces = [_keeping_limits(piece, limits) for piece in parsed.pieces]
+    if all(kept is None for kept in pieces):
+        return None
+    texts = [piece.text if kept is None else kept for piece, kept in zip(parsed.pieces, pieces, strict=True)]
+    return "; ".join(text for text in texts if text) or NOTHING
+
+
+def _keeping_limits(piece: sql.Piece, limits: Sequence[str]) -> str | None:
+    match sql.kind(piece.statement):
+        case "VariableSetStmt":
+            if piece.statement.kind == tokens.pg.VAR_RESET_ALL:
+                return "; ".join(["RESET ALL", *limits])
+            return "" if piece.statement.name.lower() in LIMITS else None
+        case "SelectStmt":
+            calls = [node for node in piece.nodes if sql.kind(node) == "FuncCall"]
+            return "" if len(piece.nodes) == 2 and any(_sets(call, LIMITS) for call in calls) else None  # noqa: PLR2004 - itself and its one call
+        case _:
+            return None
 
 
 BY_NODE = {"SelectStmt": "SELECT", "InsertStmt": "INSERT", "UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "MergeStmt": "MERGE"}
+
+
+def shape(statement: Statement) -> str:
+    """Return what two runs of a revision have in common though they meet other rows."""
+    return sql.shape(statement.sql, statement.has_parameters)
 
 
 def command(parsed: Parsed) -> str:

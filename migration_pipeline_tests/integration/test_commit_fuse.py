@@ -45,7 +45,7 @@ class LetsEverythingThrough:
     def applied(self, session, revision): ...
     def finish(self, session):
         if self.commit:
-            transaction.allow_commit(session, self.opened)
+            transaction.fire_deferred(session, self.opened)
         return True
 
 

@@ -1,12 +1,15 @@
 """A run that is ended from outside: Ctrl-C, a stopped container, a closed terminal. Nothing of it is left anywhere."""
 
 import contextlib
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import dagster as dg
+import pexpect
 import pytest
 
 from migration_pipeline_tests import projects
@@ -44,11 +47,11 @@ def revise(site, sql, declared="DESTRUCTIVE"):
 
 
 @contextlib.contextmanager
-def migrating(site, answer="CONFIRM\n"):
+def migrating(site, answer="CONFIRM\n", command=(BIN / "migration-pipeline", "migrate")):
     """Yield `migrate` in a session of its own, whose signals reach nobody else."""
     with (site.folder / "stderr").open("w+") as stderr:
         process = subprocess.Popen(
-            [BIN / "migration-pipeline", "migrate"],
+            [*command],
             env=site.environ, cwd=site.folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr, text=True,
             start_new_session=True,
         )  # fmt: skip
@@ -117,7 +120,7 @@ def test_an_upgrade_that_is_interrupted_is_rolled_back_and_leaves_nothing(site, 
         wait_for(lambda: site.query(WORKING.format(query="THEN pg_sleep")), "sleeping upgrade")
         assert_nothing_is_left(site, process, end(process, number))
 
-    assert "Interrupted in upgrade" in said(site)
+    assert "Interrupted in upgrade." in said(site)
     assert "the database is at 0001, as before" in said(site)
 
 
@@ -156,3 +159,70 @@ def test_a_backup_that_is_interrupted_ends_pg_dump_and_leaves_no_part(site):
         holder.kill()
         holder.wait()
     assert site.backups == before
+
+
+def test_ctrl_c_at_the_prompt_of_just_migrate_ends_with_130(site):
+    revise(site, "SELECT 1")
+    terminal = site.terminal("migrate")
+    terminal.expect_exact("Type 'CONFIRM' to proceed:")
+
+    terminal.sendintr()
+
+    terminal.expect_exact("Interrupted in confirm.")
+    terminal.expect(pexpect.EOF)
+    terminal.wait()
+    assert terminal.exitstatus == 130
+    assert newest_status(site) is dg.DagsterRunStatus.CANCELED
+    assert processes(site) == []
+
+
+def test_a_terminal_that_is_closed_under_just_migrate_ends_the_run(site):
+    revise(site, SLEEPS.format(in_rehearsal="true"))
+    terminal = site.terminal("migrate")
+    terminal.expect_exact("revision 0002")  # what it draws must be read, or it waits for its reader
+
+    terminal.ptyproc.fileobj.close()  # its own `close` would send signals besides
+    terminal.closed = terminal.ptyproc.closed = True
+
+    terminal.wait()
+    wait_for(lambda: not processes(site), "end of our processes", GONE_SECONDS)
+    wait_for(lambda: not execute(site.url, OURS), "end of our sessions", GONE_SECONDS)
+    assert newest_status(site) is dg.DagsterRunStatus.CANCELED
+    assert site.scratch_databases == []
+    assert site.revision == ["0001"]
+
+
+def test_a_reader_that_goes_away_does_not_stop_a_run(site):
+    revise(site, "SELECT 1")
+    command = f"{shlex.join(site.command)} migrate 2>&1 | head -1"
+
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], env=site.environ, input="no", capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 3, "declined, at a question that nobody could read"
+    assert newest_status(site) is dg.DagsterRunStatus.FAILURE
+    assert site.revision == ["0001"]
+
+
+BETWEEN_STEPS = """
+import signal
+from migration_pipeline.cli import main, terminal
+
+see = terminal.Terminal.see
+
+def interrupted(self, step, value):
+    see(self, step, value)
+    if step == "backup":
+        signal.raise_signal(signal.SIGINT)
+
+terminal.Terminal.see = interrupted
+main()
+"""
+
+
+def test_an_interrupt_between_two_steps_is_a_cancelled_run_too(site):
+    revise(site, "SELECT 1")
+
+    with migrating(site, command=[sys.executable, "-c", BETWEEN_STEPS, "migrate"]) as process:
+        assert_nothing_is_left(site, process, time.monotonic() + 50)

@@ -82,7 +82,7 @@ def test_a_backup_that_proves_nothing_does_not_count(make_site18, what, reason):
     elif what == "unverified":
         change_manifest(site, verifications=[])
     elif what == "foreign":
-        change_manifest(site, identity={"target": "default", "database": "another", "system_identifier": "1"})
+        change_manifest(site, identity={"target": "default", "database": "another", "system_identifier": "1", "oid": 1})
 
     refused = site.just("migrate")
 

@@ -42,6 +42,7 @@ class House:
 
 @pytest.fixture
 def house(make_site18, monkeypatch):
+    """A destructive plan, a recent backup, and this process in the site's place."""
     site = make_site18("drops_table", at="0001")
     site.query("INSERT INTO alerts (message) SELECT 'm' FROM generate_series(1, 7)")
     (site.folder / "dagster").mkdir()
@@ -75,7 +76,8 @@ def test_dagster_job_execute_runs_a_destructive_plan_that_its_config_confirms(ho
 
     done = subprocess.run(
         [BIN / "dagster", "job", "execute", "-m", "migration_pipeline.definitions", "-j", "migrate", "-c", "run.yaml"],
-        cwd=site.folder, env={**site.environ, "PYTHONWARNINGS": "default"}, capture_output=True, text=True, timeout=120,
+        cwd=site.folder, env={**site.environ, "PYTHONWARNINGS": "default"}, capture_output=True, text=True,
+        timeout=120, check=False,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
@@ -110,19 +112,15 @@ def test_a_bare_confirm_in_the_config_is_refused_with_the_words_to_type_and_thos
     assert not site.has_table("alerts")
 
 
-def test_a_confirmation_of_another_plan_is_refused(house):
-    refused = house.run(jobs.migrate, confirmation="CONFIRM 12345678")
-
-    assert "The confirmation was given for another plan; nothing was changed." in failure(refused, "confirm").error.message
-    assert house.site.has_table("alerts")
-
-
-def test_what_goes_on_from_a_failure_takes_the_lock_and_looks_at_everything_again(house):
-    site, right = house.site, confirmation(house)
+def test_what_goes_on_from_a_failure_takes_the_lock_and_looks_at_everything_again(house, monkeypatch):
+    site = house.site
     refused = house.run(jobs.migrate)
+    right = failure(refused, "confirm").user_failure_data.metadata["evidence"].records[0].data["found"]
     connection = Connection.from_url(site.url)
     lock = locks.AdvisoryLock(connection.replace(database="postgres"), f"database {connection.database}", "another run")
     assert lock.try_acquire()
+    acquire = locks.acquire
+    monkeypatch.setattr(locks, "acquire", lambda lock, wait: acquire(lock, wait=wait / 20))
 
     locked = house.again(refused, confirmation=right)
 
@@ -155,26 +153,27 @@ def test_a_rehearsal_that_is_tried_again_restores_its_copy_again(house):
     file.write_text(file.read_text().replace("def upgrade():", f"def upgrade():\n    {failing}"))
     marker.touch()
 
-    failed = house.run(jobs.migrate, confirmation=confirmation(house))
+    failed = house.run(jobs.migrate)
 
     assert failure(failed, "rehearse").error.message.startswith("The rehearsal failed.")
     assert site.scratch_databases == []
     marker.unlink()
 
-    done = house.again(failed, confirmation=confirmation(house))
+    asked = house.again(failed)
 
-    assert done.success
-    assert started(done) == ["rehearse", "classify_safety", "confirm", "upgrade", "post_check"]
-    assert site.revision == ["0002"]
+    assert started(asked) == ["rehearse", "classify_safety", "confirm"]
+    assert "expected: CONFIRM " in failure(asked, "confirm").error.message
     assert site.scratch_databases == []
 
 
-def test_values_between_steps_are_json_that_only_their_owner_can_read(house):
-    run = house.run(jobs.migrate)
+def test_a_confirmation_of_another_plan_is_refused_and_what_was_found_is_kept_as_json_for_its_owner_alone(house):
+    run = house.run(jobs.migrate, confirmation="CONFIRM 12345678")
 
+    assert "The confirmation was given for another plan; nothing was changed." in failure(run, "confirm").error.message
+    assert house.site.has_table("alerts")
     folder = house.site.folder / "dagster" / "storage" / run.run_id
     files = {path.parent.name: path for path in folder.glob("*/result*")}
-    assert list(files) == sorted(files) or set(files) == set(STEPS[:5])
+    assert set(files) == set(STEPS[:5])
     for path in files.values():
         assert path.name == "result.json"
         assert isinstance(json.loads(path.read_bytes()), dict)
@@ -209,7 +208,7 @@ def test_numbers_are_plotted_on_the_assets_and_the_ledger_is_on_the_run(house):
     assert outputs["preflight"]["plan"].records[0].data["revision"] == "0002"
     assert outputs["preflight"]["fingerprint"].value == schema["plan"]
     assert outputs["post_check"]["heads"].value == "0002"
-    assert done.dagster_run.tags.get("migration/target") or house.instance.get_run_by_id(done.run_id).tags["migration/target"]
+    assert house.instance.get_run_by_id(done.run_id).tags["migration/target"] == "default"
 
 
 def history(house, key):
@@ -217,27 +216,35 @@ def history(house, key):
     return [{name: one.value for name, one in record.asset_materialization.metadata.items()} for record in records]
 
 
-def test_wrong_settings_fail_the_first_step_in_their_own_words(house, monkeypatch):
+def test_wrong_settings_fail_the_first_step_in_their_own_words(nowhere, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "mysql://app:hunter2@db/clinic")
     monkeypatch.setenv("MIGRATION_ENVIRONMENT", "prod")
+    monkeypatch.setenv("SCRATCH_DATABASE_URL", "same-server")
+    (nowhere / "alembic.ini").touch()
+    (nowhere / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    monkeypatch.setenv("DAGSTER_HOME", str(nowhere))
 
-    failed = house.run(jobs.migrate)
+    with dg.DagsterInstance.get() as instance:
+        failed = dg.execute_job(dg.reconstructable(jobs.migrate), instance=instance)
 
     error = failure(failed, "preflight").error
-    assert error.message.startswith("2 settings of Target \"default\" are wrong.\n  DATABASE_URL: ")
+    assert error.message.startswith('2 settings of Target "default" are wrong.\n')
+    assert "\n  DATABASE_URL: " in error.message
     assert "\n  MIGRATION_ENVIRONMENT: " in error.message
     assert (error.cls_name, error.stack, error.cause) == ("SettingsError", [], None)
-    assert "hunter2" not in str(house.log(failed))
+    assert "hunter2" not in str(failed.all_events)
 
 
-def test_a_run_that_would_be_kept_nowhere_is_not_started(house, monkeypatch, tmp_path):
-    monkeypatch.delenv("DAGSTER_HOME")
+def test_a_run_that_would_be_kept_nowhere_is_not_started(nowhere, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
 
-    with dg.DagsterInstance.local_temp(str(tmp_path / "throw-away")) as instance:
+    with dg.DagsterInstance.local_temp(str(nowhere)) as instance:
         failed = dg.execute_job(dg.reconstructable(jobs.migrate), instance=instance)
 
     message = failure(failed, "preflight").error.message
-    assert message.startswith("DAGSTER_HOME is not set: this run would be kept nowhere; nothing was started.\nNext: export DAGSTER_HOME=")
+    assert message.startswith(
+        "DAGSTER_HOME is not set: this run would be kept nowhere; nothing was started.\nNext: export DAGSTER_HOME="
+    )
 
 
 def specs():

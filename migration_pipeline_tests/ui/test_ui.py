@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import yaml
 from playwright.sync_api import expect, sync_playwright
 
 from migration_pipeline_tests.conftest import missing
+from migration_pipeline_tests.pipeline.test_cancel import processes
 
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = [
@@ -52,7 +52,7 @@ def ui(site):
             wait_for_server(process, address)
             yield address
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(60)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -68,16 +68,6 @@ def wait_for_server(process, address):
     pytest.fail("just ui does not answer")
 
 
-def processes(site):
-    """Return the command lines of all processes that this site's commands have started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if f"MARK={site.folder}\0".encode() in (path / "environ").read_bytes():
-                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
-
-
 def test_the_job_runs_from_the_launchpad_and_its_page_shows_the_ledger(make_site18, browser, tmp_path):
     site = make_site18("drops_table", at="0001", MARK=str(tmp_path))
     site.query("INSERT INTO alerts (message) SELECT 'm' FROM generate_series(1, 7)")
@@ -87,8 +77,7 @@ def test_the_job_runs_from_the_launchpad_and_its_page_shows_the_ledger(make_site
     with ui(site) as address:
         page = browser.new_page(viewport={"width": 1500, "height": 1300})
         page.set_default_timeout(PATIENCE)
-        __import__("shutil").copytree(tmp_path/"dagster", "/tmp/x/dh", dirs_exist_ok=True)
-        expect.set_options(timeout=20000)
+        expect.set_options(timeout=PATIENCE)
 
         page.goto(f"{address}/runs")  # what a terminal ran is there, with its status
         expect(page.get_by_role("link", name="backup_database")).to_be_visible()
@@ -98,18 +87,18 @@ def test_the_job_runs_from_the_launchpad_and_its_page_shows_the_ledger(make_site
         page.locator(".CodeMirror").click()
         page.keyboard.press("Control+a")
         page.keyboard.insert_text(yaml.safe_dump({"confirmation": f"CONFIRM {fingerprint[:8]}", "revision": "head"}))
-        page.screenshot(path="/tmp/x/launchpad.png")
-        page.get_by_role("button", name="Launch run", exact=True).click()
+        page.screenshot(path=tmp_path / "launchpad.png")
+        page.locator("button", has_text="Launch Run").click()
         page.wait_for_url("**/runs/*")
-        page.screenshot(path="/tmp/x/run0.png")
         expect(page.get_by_text("Success", exact=True)).to_be_visible()
-        page.screenshot(path="/tmp/x/run.png")
-        page.goto(f"{address}/assets/default/backup?view=overview")
-        page.wait_for_timeout(5000)
-        page.screenshot(path="/tmp/x/asset.png")
-        page.goto(f"{address}/assets/default/schema?view=events")
-        page.wait_for_timeout(5000)
-        page.screenshot(path="/tmp/x/asset2.png")
+        page.get_by_placeholder("Filter").fill("step:classify_safety")
+        expect(page.get_by_text("7 rows of alerts are lost").first).to_be_visible()
+        page.screenshot(path=tmp_path / "run.png")
+
+        page.goto(f"{address}/assets/default/schema?view=overview")
+        expect(page.get_by_text("rows lost", exact=True)).to_be_visible()
+        expect(page.get_by_text("The schema of default, as migrate left it")).to_be_visible()
+        page.screenshot(path=tmp_path / "asset.png")
 
     assert site.revision == ["0002"]
     assert not site.has_table("alerts")
