@@ -576,6 +576,7 @@ def facts(script: Any, context: Any, heads: Any, target: str) -> Message:
         "version_table": context.version_table,
         "version_table_schema": context.version_table_schema,
         "revisions": [],
+        "folders": sorted({os.path.abspath(folder) for folder in (script.dir, *script._version_locations)}),
         "error": None,
     }
     try:

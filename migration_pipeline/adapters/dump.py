@@ -26,8 +26,8 @@ END_SECONDS = 2  # how long a program that was told to end has, before it is kil
 LOCK_WAIT = "10s"  # a dump that waits behind somebody's ACCESS EXCLUSIVE lock makes everybody wait behind itself
 SERVICE = "migration_pipeline"
 ERROR_LINE = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(?:([0-9A-Z]{5}): )?(.*)")
-#: A restore into a copy that nobody relies on need not wait for its commits to reach the disk; and it is made by who logged in.
-RESTORE_OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB -c role=none"
+#: A restore into a copy that nobody relies on need not wait for its commits to reach the disk.
+RESTORE_OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
 
 
 @contextlib.contextmanager

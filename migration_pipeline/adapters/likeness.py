@@ -81,6 +81,8 @@ def create(opened: "psycopg.Connection[Any]", name: str, like: Likeness, comment
         postgres.execute(opened, sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, sql.Identifier(owner)))
         postgres.execute(opened, sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(login)))
     _grant(opened, database, like)
+    # in the copy we are who logged in, who may restore for others; the rehearsal becomes the live role by itself
+    postgres.execute(opened, sql.SQL("ALTER ROLE {} IN DATABASE {} SET role = 'none'").format(sql.Identifier(login), database))
     for setting in like.settings:
         key, _, value = setting.partition("=")
         with contextlib.suppress(errors.MigrationPipelineError, psycopg.Error):  # a setting that only a superuser may give

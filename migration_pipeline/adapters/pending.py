@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def _plan(
         error.next_step = error.next_step or "mend the project until `alembic history` works, then: just plan"
         raise
     checksums = {one["path"]: checksum(one["path"]) for one in facts["revisions"]}
-    return plans.make(facts, identity, checksums, revision), facts
+    return plans.make(facts, identity, checksums, revision, checksum_of_folders(facts["folders"])), facts
 
 
 def notes(plan: Plan, live: Connection) -> list[str]:
@@ -79,6 +79,16 @@ def checksum(path: str) -> str:
         ) from None
 
 
+def checksum_of_folders(folders: Iterable[str]) -> str:
+    """Return one hash of every file of the project's migrations: a revision may read SQL or a helper from beside it."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(folder)} {checksum(str(path))}\n".encode())
+    return digest.hexdigest()
+
+
 def check_files(plan: Plan) -> None:
     """Raise Stale when a revision's file is no longer what the plan was made of."""
     changed = [revision for revision in plan.revisions if checksum(revision.path) != revision.checksum]
@@ -86,6 +96,12 @@ def check_files(plan: Plan) -> None:
         raise errors.Stale(
             f'The file of revision "{changed[0].id}" has changed since the plan was made; nothing was changed.',
             evidence={"file": changed[0].path},
+            next_step="just migrate",
+        )
+    if checksum_of_folders(plan.folders) != plan.folders_checksum:
+        raise errors.Stale(
+            "A file beside the revisions has changed since the plan was made; nothing was changed.",
+            evidence={"folders": ", ".join(plan.folders)},
             next_step="just migrate",
         )
 

@@ -17,7 +17,8 @@ GRANTS_WITH_OPTIONS = 160000
 ME = """
 SELECT session_user::text, current_user::text, rolsuper, ARRAY(
   WITH RECURSIVE mine AS (
-    SELECT roleid FROM pg_auth_members WHERE member = r.oid UNION SELECT m.roleid FROM pg_auth_members m JOIN mine ON m.member = mine.roleid)
+    SELECT roleid FROM pg_auth_members WHERE member = r.oid
+    UNION SELECT m.roleid FROM pg_auth_members m JOIN mine ON m.member = mine.roleid)
   SELECT rolname::text FROM mine JOIN pg_roles g ON g.oid = mine.roleid ORDER BY 1)
 FROM pg_roles r WHERE rolname = current_user
 """
@@ -29,7 +30,7 @@ OWNERS = """
 WITH held (classid, objid) AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
 owned (classid, objid, owner) AS (
   SELECT classid, objid, refobjid FROM pg_shdepend
-  WHERE deptype = 'o' AND refclassid = 'pg_authid'::regclass AND classid NOT IN ('pg_extension'::regclass, 'pg_user_mapping'::regclass)
+  WHERE deptype = 'o' AND refclassid = 'pg_authid'::regclass AND classid <> 'pg_extension'::regclass
     AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   UNION ALL SELECT 'pg_class'::regclass, oid, 10 FROM pg_class
   WHERE relowner = 10 AND oid >= 16384 AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
@@ -37,7 +38,8 @@ owned (classid, objid, owner) AS (
   UNION ALL SELECT 'pg_type'::regclass, oid, 10 FROM pg_type
   WHERE typowner = 10 AND oid >= 16384 AND typrelid = 0 AND typcategory <> 'A' AND typtype <> 'm'
   UNION ALL SELECT 'pg_namespace'::regclass, oid, 10 FROM pg_namespace
-  WHERE nspowner = 10 AND (oid >= 16384 AND nspname !~ '^pg_' OR nspname = 'public' AND current_setting('server_version_num')::int >= 150000)
+  WHERE nspowner = 10 AND (oid >= 16384 AND nspname !~ '^pg_'
+    OR nspname = 'public' AND current_setting('server_version_num')::int >= 150000)
   UNION ALL SELECT 'pg_largeobject'::regclass, oid, 10 FROM pg_largeobject_metadata WHERE lomowner = 10
   UNION ALL SELECT 'pg_event_trigger'::regclass, oid, 10 FROM pg_event_trigger WHERE evtowner = 10
 )
@@ -48,7 +50,9 @@ UNION SELECT r.rolname::text FROM pg_default_acl JOIN pg_roles r ON r.oid = defa
 
 #: To restore for somebody else, a role must be able to become him (ALTER ... OWNER TO) and have his rights (COPY).
 MAY_ACT_FOR = """
-SELECT rolname::text, quote_ident(rolname), quote_ident(session_user), rolsuper, pg_has_role(oid, 'USAGE') AND pg_has_role(oid, '{become}') FROM pg_roles WHERE rolname = ANY (%s)
+SELECT rolname::text, quote_ident(rolname), quote_ident(session_user), rolsuper,
+       pg_has_role(oid, 'USAGE') AND pg_has_role(oid, '{become}')
+FROM pg_roles WHERE rolname = ANY (%s) ORDER BY 1
 """
 
 

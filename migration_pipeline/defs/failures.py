@@ -51,7 +51,7 @@ def told(context: dg.OpExecutionContext) -> Iterator[None]:
 def _unknown(error: Exception) -> errors.Failure:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return errors.Failure(
-        "The pipeline itself failed; nothing was committed after this step began.",
+        "The pipeline itself failed in this step; look where the database is before anything else.",
         evidence={"error": type(error).__name__, "at": f"{frame.filename}, line {frame.lineno}"},
         next_step="just plan, to see where the database is, and report this error",
     )

@@ -42,11 +42,14 @@ class Plan:
     revisions: tuple[Revision, ...]
     version_table: str
     version_table_schema: str | None = None
+    folders: tuple[str, ...] = ()  #: where the project's env.py and revisions lie, with what these read: SQL, helpers
+    folders_checksum: str = ""  #: SHA-256 of every file in them
 
     @property
     def fingerprint(self) -> str:
         """A hash of what would run, from where, on which database: a confirmation binds to it."""
-        meaning = [asdict(self.identity), self.current, [[revision.id, revision.checksum] for revision in self.revisions]]
+        revisions = [[revision.id, revision.checksum] for revision in self.revisions]
+        meaning = [asdict(self.identity), self.current, revisions, self.folders_checksum]
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -78,7 +81,7 @@ class Plan:
         return next(one for one in self.revisions if one.id == revision)
 
 
-def make(facts: Mapping[str, Any], identity: Identity, checksums: Mapping[str, str], target: str) -> Plan:
+def make(facts: Mapping[str, Any], identity: Identity, checksums: Mapping[str, str], target: str, folders_checksum: str) -> Plan:
     """Make a plan of what the project's own Alembic said is pending. Raise NoPlan with the command that helps."""
     if facts["unknown"]:
         raise errors.NoPlan(
@@ -115,4 +118,6 @@ def make(facts: Mapping[str, Any], identity: Identity, checksums: Mapping[str, s
         revisions=revisions,
         version_table=facts["version_table"],
         version_table_schema=facts["version_table_schema"],
+        folders=tuple(facts["folders"]),
+        folders_checksum=folders_checksum,
     )

@@ -45,7 +45,9 @@ class Site:
 
     def at_0001(self, *statements, schema="public", owner=None):
         version = f"{schema}.alembic_version"
-        self.query(*statements, f"CREATE TABLE {version} (version_num varchar(32) PRIMARY KEY)", f"INSERT INTO {version} VALUES ('0001')")
+        self.query(
+            *statements, f"CREATE TABLE {version} (version_num varchar(32) PRIMARY KEY)", f"INSERT INTO {version} VALUES ('0001')"
+        )
         if owner:
             self.query(f"ALTER DATABASE {self.database} OWNER TO {owner}", f"ALTER TABLE {version} OWNER TO {owner}")
 
@@ -105,7 +107,9 @@ def test_a_rehearsal_under_another_login_leaves_what_the_live_role_would_own(sit
     site.more["SCRATCH_DATABASE_URL"] = site.as_role(scratcher, second_server)
     site.at_0001(*PATIENTS, f"ALTER TABLE patients OWNER TO {app}", owner=app)
 
-    rehearsal, _, result = migrate(site.place("op.execute('CREATE SCHEMA lab')\nop.execute('CREATE TABLE lab.a1 (id int)')", url=site.as_role(app)))
+    rehearsal, _, result = migrate(
+        site.place("op.execute('CREATE SCHEMA lab')\nop.execute('CREATE TABLE lab.a1 (id int)')", url=site.as_role(app))
+    )
 
     assert result.heads == ("0002",)
     assert rehearsal.schema_after.objects["table lab.a1"]["owner"] == app
@@ -123,7 +127,9 @@ def test_a_live_superuser_is_one_in_the_rehearsal_too_and_cannot_log_in_there(si
 
     migrate(site.place("op.execute('ALTER TABLE patients ADD ward int')", url=site.as_role(chief)))
 
-    assert execute(second_server.url(), f"SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname = '{chief}'") == [(False, True)]
+    assert execute(second_server.url(), f"SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname = '{chief}'") == [
+        (False, True)
+    ]
 
 
 @pytest.mark.parametrize("how", ["env.py", "ALTER ROLE"])
@@ -136,7 +142,9 @@ def test_a_login_that_becomes_the_owner_of_the_database_can_migrate(site_of_each
     if how == "env.py":
         configure = "        context.configure(connection=connection)"
         assert configure in site.environment
-        site.environment = site.environment.replace(configure, f"        connection.exec_driver_sql('SET ROLE {owner}')\n{configure}")
+        site.environment = site.environment.replace(
+            configure, f"        connection.exec_driver_sql('SET ROLE {owner}')\n{configure}"
+        )
     else:
         execute(site.server.url(), f"ALTER ROLE {login} SET role = {owner}")
 
@@ -154,7 +162,10 @@ def test_the_copy_has_the_rights_of_the_database_and_lets_nobody_connect(site_of
 
     connection = Connection.from_url(site.url)
     with scratch.database(connection, connection, "rights", "postgres") as copy:
-        ((name, made_for),) = execute(site.server.url(), "SELECT datname, datdba::regrole::text FROM pg_database WHERE datname LIKE 'mp\\_scratch\\_rights%'")
+        ((name, made_for),) = execute(
+            site.server.url(),
+            "SELECT datname, datdba::regrole::text FROM pg_database WHERE datname LIKE 'mp\\_scratch\\_rights%'",
+        )
         may = {
             role: [right for right in ("CONNECT", "CREATE", "TEMPORARY")
                    if execute(site.server.url(), f"SELECT has_database_privilege('{role}', '{name}', '{right}')") == [(True,)]]
@@ -205,7 +216,12 @@ def test_a_table_of_a_role_that_ours_may_not_act_for_is_refused_with_the_grant(s
 def test_default_privileges_of_a_role_that_ours_may_not_act_for_are_refused(site_of_each_major):
     site = site_of_each_major
     login, other = site.role("mig", "LOGIN CREATEDB"), site.role("other")
-    site.at_0001(*PATIENTS, f"ALTER TABLE patients OWNER TO {login}", f"ALTER DEFAULT PRIVILEGES FOR ROLE {other} GRANT SELECT ON TABLES TO PUBLIC", owner=login)
+    site.at_0001(
+        *PATIENTS,
+        f"ALTER TABLE patients OWNER TO {login}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {other} GRANT SELECT ON TABLES TO PUBLIC",
+        owner=login,
+    )
     place = site.place(url=site.as_role(login))
 
     with pytest.raises(errors.NotAllowed) as caught:
@@ -258,9 +274,13 @@ def test_settings_of_the_login_in_this_database_hold_in_the_copy(site_of_each_ma
     site = site_of_each_major
     login = site.role("mig", "LOGIN SUPERUSER")
     site.at_0001("CREATE SCHEMA clinic", schema="clinic")
-    execute(site.server.url(), f"ALTER ROLE {login} IN DATABASE {site.database} SET search_path = clinic, \"$user\"")
+    execute(site.server.url(), f'ALTER ROLE {login} IN DATABASE {site.database} SET search_path = clinic, "$user"')
     if everywhere:
-        execute(site.server.url(), f"ALTER ROLE {login} SET search_path = public", f"ALTER DATABASE {site.database} SET search_path = pg_catalog")
+        execute(
+            site.server.url(),
+            f"ALTER ROLE {login} SET search_path = public",
+            f"ALTER DATABASE {site.database} SET search_path = pg_catalog",
+        )
 
     migrate(site.place(url=site.as_role(login)))
 
@@ -269,21 +289,36 @@ def test_settings_of_the_login_in_this_database_hold_in_the_copy(site_of_each_ma
 
 def test_settings_of_the_database_hold_in_the_copy_and_end_with_it(site):
     site.at_0001("CREATE SCHEMA clinic", schema="clinic")
-    execute(site.server.url(), f"ALTER DATABASE {site.database} SET search_path = clinic", f"ALTER DATABASE {site.database} SET default_transaction_read_only = off")
+    execute(
+        site.server.url(),
+        f"ALTER DATABASE {site.database} SET search_path = clinic",
+        f"ALTER DATABASE {site.database} SET default_transaction_read_only = off",
+    )
 
     migrate(site.place())
     site.places[-1].close()
 
     assert site.query("SELECT to_regclass('clinic.wards') IS NOT NULL") == [(True,)]
-    left = execute(site.server.url(), "SELECT count(*) FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = setdatabase WHERE setdatabase <> 0 AND datname IS NULL")
+    left = execute(
+        site.server.url(),
+        "SELECT count(*) FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = setdatabase WHERE setdatabase <> 0 AND datname IS NULL",
+    )
     assert left == [(0,)]
 
 
 def test_a_materialized_view_that_was_never_filled_can_be_dropped(site_of_each_major):
     site = site_of_each_major
-    site.at_0001(*PATIENTS, 'CREATE MATERIALIZED VIEW "Never\'s" AS SELECT * FROM patients WITH NO DATA', "CREATE MATERIALIZED VIEW filled AS SELECT * FROM patients")
+    site.at_0001(
+        *PATIENTS,
+        'CREATE MATERIALIZED VIEW "Never\'s" AS SELECT * FROM patients WITH NO DATA',
+        "CREATE MATERIALIZED VIEW filled AS SELECT * FROM patients",
+    )
 
-    rehearsal, *_ = migrate(site.place("op.execute('DROP MATERIALIZED VIEW \"Never\\'s\"')\nop.execute('DROP MATERIALIZED VIEW filled')", "DESTRUCTIVE"))
+    rehearsal, *_ = migrate(
+        site.place(
+            "op.execute('DROP MATERIALIZED VIEW \"Never\\'s\"')\nop.execute('DROP MATERIALIZED VIEW filled')", "DESTRUCTIVE"
+        )
+    )
 
     assert {loss.name: loss.rows for loss in rehearsal.lost} == {"public.Never's": None, "public.filled": 2}
 
@@ -298,7 +333,9 @@ def test_a_backup_of_a_database_that_was_dropped_since_does_not_count(site):
     with pytest.raises(errors.NoRecentBackup) as caught:
         steps.preflight(site.place(), "head")
 
-    assert list(caught.value.evidence.values()) == [f"a backup of a database {site.database} that was dropped since; this one was made after it"]
+    assert list(caught.value.evidence.values()) == [
+        f"a backup of a database {site.database} that was dropped since; this one was made after it"
+    ]
 
 
 @pytest.mark.parametrize("seconds", [-20, 20], ids=["behind", "before"])
@@ -328,8 +365,6 @@ def test_the_table_of_backups_shows_no_negative_age(site):
     assert "in the future" in shown(timedelta(hours=1))
 
 
-
-
 def test_a_subscription_is_not_touched_and_its_copy_reaches_no_publisher(site_of_each_major):
     site = site_of_each_major
     site.at_0001(*PATIENTS, "CREATE SUBSCRIPTION feed CONNECTION 'host=127.0.0.1 port=1 dbname=nowhere password=geheim' PUBLICATION p"
@@ -340,7 +375,9 @@ def test_a_subscription_is_not_touched_and_its_copy_reaches_no_publisher(site_of
 
     verified_backup(place)
     copies = scratch_databases(site.server)
-    assert site.query("SELECT count(*) FROM pg_subscription WHERE subdbid <> (SELECT oid FROM pg_database WHERE datname = current_database())") == [(0,)]
+    assert site.query(
+        "SELECT count(*) FROM pg_subscription WHERE subdbid <> (SELECT oid FROM pg_database WHERE datname = current_database())"
+    ) == [(0,)]
     result = migrate(place)[-1]
 
     assert len(copies) == 1
@@ -358,7 +395,7 @@ def test_the_user_mappings_of_the_copy_lead_nowhere(site_of_each_major):
                  "CREATE USER MAPPING FOR postgres SERVER warehouse OPTIONS (password 'geheim')",
                  "CREATE FOREIGN DATA WRAPPER odd", 'CREATE SERVER "Odd one" FOREIGN DATA WRAPPER odd',
                  "CREATE USER MAPPING FOR PUBLIC SERVER \"Odd one\" OPTIONS (\"user\" 'writer', token 'geheim')",
-                 "CREATE USER MAPPING FOR postgres SERVER \"Odd one\"")  # fmt: skip
+                 'CREATE USER MAPPING FOR postgres SERVER "Odd one"')  # fmt: skip
     look = "SELECT srvname, usename, umoptions FROM pg_user_mappings ORDER BY 1, 2"
     before = site.query(look)
     place = site.place()
