@@ -144,7 +144,7 @@ def _without_key(one: Copy, columns: list[_Column], table: Thing, *, cast_back: 
 
 
 def _sizes(one: Copy, table: Thing) -> str:
-    """The rows before and now."""
+    """Return how many rows there were, and how many there are."""
     return f"(SELECT count(*) FROM {one.table}), (SELECT count(*) FROM ONLY {quoted(table.schema, table.name)})"
 
 

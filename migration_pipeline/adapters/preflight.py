@@ -63,7 +63,7 @@ def examine(connection: Connection) -> postgres.Server:
     return server
 
 
-def _problems(opened: "psycopg.Connection[Any]", server: postgres.Server) -> Iterator[tuple[str, str]]:
+def _problems(opened: "psycopg.Connection[Any]", server: postgres.Server) -> Iterator[tuple[str, str]]:  # noqa: C901 - a list
     role, _, _, may_use_temporary, _, is_standby, counts = postgres.one(opened, ROLE)
     if server.major < OLDEST_SUPPORTED:
         yield "version", f"PostgreSQL {server.major}; {OLDEST_SUPPORTED} is the oldest that is supported"

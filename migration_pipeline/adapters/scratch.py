@@ -24,7 +24,9 @@ ORPHANS = """
 SELECT datname::text FROM pg_database
 WHERE datname LIKE 'mp\\_scratch\\_%' AND shobj_description(oid, 'pg_database') = '""" + COMMENT + """'
 """  # fmt: skip
-SUBSCRIPTIONS = "SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+SUBSCRIPTIONS = """
+SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 USER_MAPPINGS = """
 SELECT m.srvname::text, m.usename::text, m.umoptions, w.fdwname IN ('postgres_fdw', 'dblink_fdw')

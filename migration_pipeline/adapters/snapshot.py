@@ -53,7 +53,7 @@ def contents(opened: "psycopg.Connection[Any]", version_table: tuple[str | None,
         rows=postgres.count_rows(opened),
         schema=schema_of(opened),
         heads=postgres.version_rows(opened, *version_table),
-        extensions={name: version for name, version in postgres.rows(opened, postgres.EXTENSIONS)},
+        extensions=dict(postgres.rows(opened, postgres.EXTENSIONS)),
         roles=tuple(row[0] for row in postgres.rows(opened, postgres.ROLES)),
     )
 

@@ -190,7 +190,7 @@ def _backup_result(backup: Backup) -> dict[str, Any]:
     }
 
 
-def result(step: str, value: Any) -> dict[str, Any]:
+def result(value: Any) -> dict[str, Any]:  # noqa: PLR0911 - one a kind of value
     """Return what a step adds to the JSON result."""
     match value:
         case Preflight():

@@ -87,7 +87,7 @@ class Terminal:
         self._err.print(line.append(told), soft_wrap=True)
         for one in below:
             self._err.print(one, soft_wrap=isinstance(one, Text))
-        self._result |= drawing.result(step, value)
+        self._result |= drawing.result(value)
 
     def failed(self, step: str, error: errors.MigrationPipelineError) -> None:
         """Draw a step that failed; the error itself is told at the end."""

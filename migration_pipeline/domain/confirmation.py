@@ -1,4 +1,4 @@
-"""Does this plan need a human, and does this answer fit this plan?"""
+"""What needs a human, and whether an answer fits this very plan."""
 
 from dataclasses import dataclass
 

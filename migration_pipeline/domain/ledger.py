@@ -27,7 +27,7 @@ def keep(lost: Sequence[effects.Loss]) -> str:
     return KEEP.get(kinds[0], f"keep the {kinds[0]}") if kinds else "keep the rows"
 
 
-def _of_loss(loss: effects.Loss) -> str:
+def _of_loss(loss: effects.Loss) -> str:  # noqa: PLR0911 - a sentence a kind
     name = short(loss.name)
     if loss.kind == "values":
         return f"{_count(loss.values or 0, 'value')} of {name} {_are(loss.values)} {_how(loss)}"

@@ -29,7 +29,7 @@ def as_role(make_site, server):
 def test_an_ordinary_role_that_owns_the_database_can_do_everything(as_role):
     site = as_role("linear")
     start(site, "0001")
-    site.query("INSERT INTO patients (name) VALUES ('x')", f"REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    site.query("INSERT INTO patients (name) VALUES ('x')", "REVOKE ALL ON SCHEMA public FROM PUBLIC")
 
     backup = site.just("backup-db")
     assert backup.returncode == 0, backup.stderr

@@ -44,7 +44,7 @@ def texts(folder):
 
 @pytest.mark.parametrize("mode", ["fine", "raise", "duplicate"])
 def test_nothing_that_a_run_leaves_or_says_holds_a_row_or_a_password(make_site18, mode):
-    site = make_site18("canary", at="0001", **{"PYTHONWARNINGS": "default"})
+    site = make_site18("canary", at="0001", PYTHONWARNINGS="default")
     site.query(f"INSERT INTO patients (name, allergy) VALUES ('{NAME.replace(chr(39), chr(39) * 2)}', '{ALLERGY}')")
     if mode != "fine":
         site.query(f"INSERT INTO canary_mode VALUES ('{mode}')")

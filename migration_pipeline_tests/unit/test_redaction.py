@@ -165,17 +165,43 @@ def test_only_the_first_line_is_a_message():
     ],
 )
 def test_an_exception_says_what_its_source_says(type_name, message, shown):
-    assert redaction.exception_message(type_name, message, SOURCE) == shown
+    assert redaction.exception_message(type_name, message, SOURCE, may_hold_rows=False) == shown
+
+
+@pytest.mark.parametrize(
+    ("type_name", "message", "shown"),
+    [
+        ("ValueError", "no such state: Jane", "no such state: …"),
+        ("alembic.util.exc.CommandError", "no such state: Jane", "no such state: …"),
+        ("alembic.util.exc.CommandError", "patient Jane", redaction.WITHHELD),
+        ("sqlalchemy.exc.NoSuchModuleError", "Can't load plugin: sqlalchemy.dialects:Jane", redaction.WITHHELD),
+        ("NameError", "name 'bad' is not defined", "name 'bad' is not defined"),
+        ("NameError", "name 'Jane' is not defined", "name '…' is not defined"),
+        ("NameError", "Jane", redaction.WITHHELD),
+        ("AttributeError", "module 'sa' has no attribute 'Jane'", "module 'sa' has no attribute '…'"),
+        ("AttributeError", "'op.sa' object has no attribute 'add_column'", "'op.sa' object has no attribute 'add_column'"),
+        ("AttributeError", "module 'sa' has no attribute 'Column'. Jane", "module 'sa' has no attribute 'Column'"),
+        ("AttributeError", "type object 'op' has no attribute 'Jane Doe'", redaction.WITHHELD),
+        ("ImportError", "cannot import name 'Jane' from 'sa' (/home/jane/sa.py)", "cannot import name '…' from 'sa'"),
+        ("ModuleNotFoundError", "No module named 'Jane.Doe'", "No module named '…'"),
+        ("SyntaxError", "Jane (<string>, line 1)", redaction.WITHHELD),
+        ("app.errors.NameError", "name 'bad' is not defined", redaction.WITHHELD),
+    ],
+)
+def test_where_rows_were_read_no_type_is_trusted(type_name, message, shown):
+    assert redaction.exception_message(type_name, message, SOURCE, may_hold_rows=True) == shown
 
 
 def test_a_template_without_text_of_its_own_shows_nothing():
-    assert redaction.exception_message("ValueError", "Jane", 'raise ValueError(f"{name}")') == redaction.WITHHELD
-    assert redaction.exception_message("ValueError", "Jane", "not Python (") == redaction.WITHHELD
+    assert (
+        redaction.exception_message("ValueError", "Jane", 'raise ValueError(f"{name}")', may_hold_rows=True) == redaction.WITHHELD
+    )
+    assert redaction.exception_message("ValueError", "Jane", "not Python (", may_hold_rows=True) == redaction.WITHHELD
 
 
 def test_many_fields_are_matched_in_linear_time():
     source = "x = f'" + "{a}b" * 200 + "cc'"
-    assert redaction.exception_message("ValueError", "b" * 20_000, source) == redaction.WITHHELD
+    assert redaction.exception_message("ValueError", "b" * 20_000, source, may_hold_rows=True) == redaction.WITHHELD
 
 
 @given(st.text(), st.text())
@@ -184,7 +210,7 @@ def test_no_text_makes_redaction_raise(text, source):
     redaction.statement(f"SELECT '{text}', $${text}$$, {text}", source)
     redaction.one_line(text)
     redaction.server_message(text[:5], text, source=source)
-    redaction.exception_message(text, text, source)
+    redaction.exception_message(text, text, source, may_hold_rows=True)
 
 
 NAMES = st.text(alphabet=st.characters(categories=["Lu", "Ll"]), min_size=9, max_size=12).map(lambda text: f"Zq{text}")

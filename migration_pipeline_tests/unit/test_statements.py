@@ -242,6 +242,51 @@ def test_what_may_write_is_not_read_only(text):
     assert not statements.is_read_only(statements.parse(text))
 
 
+def test_taking_a_role_changes_no_data():
+    assert statements.is_read_only(statements.parse("SET ROLE clinic_owner"))
+    assert not statements.is_read_only(statements.parse("SET SESSION AUTHORIZATION clinic_owner"))
+
+
+def kept(text, *, has_parameters=False):
+    return statements.keeping_limits(statements.parse(text, has_parameters), ["SET LOCAL a = 1"], has_parameters=has_parameters)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SET lock_timeout = 0", "set session Lock_Timeout to '0'", "SET LOCAL statement_timeout = '1h'", "RESET lock_timeout",
+        "SET statement_timeout TO DEFAULT", "SET transaction_timeout = 0", "SET idle_in_transaction_session_timeout = 0",
+        "SET client_connection_check_interval = 0", "SELECT set_config('lock_timeout', '0', false)", "SET lock_timeout = 0;",
+        "SELECT pg_catalog.set_config('STATEMENT_TIMEOUT'::text, '0', true)", "SET lock_timeout = 0; SET statement_timeout = 0",
+    ],
+)  # fmt: skip
+def test_a_text_that_only_lifts_a_limit_becomes_harmless(text):
+    assert kept(text) == statements.NOTHING
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SET search_path = a", "SHOW lock_timeout", "SELECT current_setting('lock_timeout')", "RESET search_path", "SELECT 1", "",
+        "SELECT set_config('search_path', '', false)", "SELECT 'SET lock_timeout = 0'", "ALTER ROLE r SET lock_timeout = 0",
+        "SELECT set_config('lock_timeout', '0', false) FROM f()", "FROBNICATE",
+    ],
+)  # fmt: skip
+def test_a_text_that_lifts_no_limit_is_sent_as_it_is(text):
+    assert kept(text) is None
+
+
+def test_among_other_statements_only_what_lifts_a_limit_is_left_out():
+    assert kept("SET lock_timeout = 0; SELECT '100%' ; RESET statement_timeout;") == "SELECT '100%'"
+    assert kept("SET lock_timeout = 0; SELECT '100%%'; SELECT 2", has_parameters=True) == "SELECT '100%'; SELECT 2"
+    assert kept("SET lock_timeout = 0; SELECT %(a)s", has_parameters=True) is None
+
+
+def test_our_limits_follow_a_reset_of_all_settings():
+    assert kept("RESET ALL") == "RESET ALL; SET LOCAL a = 1"
+    assert kept("SELECT 1; RESET ALL") == "SELECT 1; RESET ALL; SET LOCAL a = 1"
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -274,6 +319,7 @@ def test_no_text_makes_parsing_raise(text):
             parsed = statements.parse(wrapped, has_parameters)
             statements.stop_reason(parsed, rehearsing=True)
             statements.is_read_only(parsed)
+            statements.keeping_limits(parsed, [], has_parameters=bool(has_parameters))
             statements.command(parsed)
 
 
