@@ -77,7 +77,9 @@ def compare(name, ours, bare, runs):
     for index, what in enumerate(("wall", "CPU of the clients", "CPU of clients and server")[: len(pairs[0][0])]):
         ratios = [one[index] / other[index] for other, one in pairs]
         mine, theirs = (statistics.median(pair[side][index] for pair in pairs) for side in (1, 0))
-        print(f"{name}: {what} {mine:.2f} s, bare {theirs:.2f} s, ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        print(
+            f"{name}: {what} {mine:.2f} s, bare {theirs:.2f} s, ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
 
 
 def migrate(runs):
@@ -100,7 +102,11 @@ def migrate(runs):
     try:
         with psycopg.connect(server.url(), autocommit=True) as admin:
             admin.execute("CREATE DATABASE template_clinic")
-            timed([sys.executable, "-m", "alembic", "upgrade", "0018"], {**environ, "DATABASE_URL": server.url("template_clinic")}, CLINIC)
+            timed(
+                [sys.executable, "-m", "alembic", "upgrade", "0018"],
+                {**environ, "DATABASE_URL": server.url("template_clinic")},
+                CLINIC,
+            )
             with psycopg.connect(server.url("template_clinic")) as session:
                 session.execute((CLINIC / "seed.sql").read_bytes())
 
@@ -152,7 +158,9 @@ def backup(url, runs):
         compare(
             "backup",
             lambda: with_server(url, ours),
-            lambda: with_server(url, lambda: timed([str(programs / "pg_dump"), "-f", str(folder / "bare.sql"), url], os.environ, folder)),
+            lambda: with_server(
+                url, lambda: timed([str(programs / "pg_dump"), "-f", str(folder / "bare.sql"), url], os.environ, folder)
+            ),
             runs,
         )
     finally:

@@ -8,50 +8,19 @@ and both must be for the very plan that it runs.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import attempts, dump, losses, pending, postgres, snapshot
+from migration_pipeline.adapters import attempts, comparison, dump, losses, pending, postgres, snapshot
 from migration_pipeline.adapters import preflight as conditions
-from migration_pipeline.domain import backups, confirmation, ledger, safety, schema
-from migration_pipeline.domain.connection import Connection
+from migration_pipeline.domain import backups, confirmation, ledger, safety
 from migration_pipeline.domain.backups import Backup, Manifest, Rejected, Verification, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
-from migration_pipeline.domain.effects import Rehearsal, RevisionEffects, Tolerance
+from migration_pipeline.domain.effects import Rehearsal, Tolerance
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.results import PostCheck, Preflight, Preview, Shown, UpgradeResult
 from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.workplace import Workplace
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preflight:
-    """The conditions are met; this is what is pending, and the backup that allows to go on."""
-
-    plan: Plan
-    recent_backup: Backup | None  #: None only where nothing is pending
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpgradeResult:
-    """The upgrade was committed."""
-
-    plan_fingerprint: str
-    backup_id: str
-    heads: tuple[str, ...]
-    seconds: float  #: of the transaction that was committed
-    attempts: int
-    revisions: tuple[RevisionEffects, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PostCheck:
-    """The database is what the rehearsal said that it would be."""
-
-    heads: tuple[str, ...]
-    schema_fingerprint: str
 
 
 def preflight(place: Workplace, revision: str) -> Preflight:
@@ -63,25 +32,13 @@ def preflight(place: Workplace, revision: str) -> Preflight:
     if plan.is_empty:
         return Preflight(plan=plan, recent_backup=None, notes=notes)
     conditions.examine_scratch(
-        place.scratch_server, place.live, place.target.maintenance_database, needed_bytes=server.database_bytes, major=server.major
+        place.scratch_server,
+        place.live,
+        place.target.maintenance_database,
+        needed_bytes=server.database_bytes,
+        major=server.major,
     )
     return Preflight(plan=plan, recent_backup=newest_backup(place, plan), notes=notes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """What can be said of a revision without running it."""
-
-    declares: str
-    predicts: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """A plan, and what its revisions declare and predict."""
-
-    plan: Plan
-    shown: dict[str, Shown]
 
 
 def preview(place: Workplace, revision: str) -> Preview:
@@ -129,12 +86,14 @@ def backup(place: Workplace, plan: Plan, *, protects: bool) -> Backup:
         server = postgres.server(moment.session)
         programs = place.programs(server.major)
         started = time.monotonic()
-        with place.store.new(place.clock) as (backup_id, file):
-            with dump.in_background(
+        with (
+            place.store.new(place.clock) as (backup_id, file),
+            dump.in_background(
                 place.live, programs, snapshot=moment.name, into=file, progress=lambda done: place.progress("dump", done, None)
-            ) as dumping:
-                contents = snapshot.contents(moment.session, version_table)
-                size, checksum = dumping.result()
+            ) as dumping,
+        ):
+            contents = snapshot.contents(moment.session, version_table)
+            size, checksum = dumping.result()
     return place.store.add(
         Manifest(
             id=backup_id,
@@ -160,7 +119,11 @@ def plan_for_backup(place: Workplace) -> Plan:
     """Return the plan of a backup without a migration: which database, and which table holds its revision."""
     server = conditions.examine(place.live)
     conditions.examine_scratch(
-        place.scratch_server, place.live, place.target.maintenance_database, needed_bytes=server.database_bytes, major=server.major
+        place.scratch_server,
+        place.live,
+        place.target.maintenance_database,
+        needed_bytes=server.database_bytes,
+        major=server.major,
     )
     return pending.plan_or_default(place.project, place.live, place.identity(server))
 
@@ -170,12 +133,11 @@ def reuse_backup(place: Workplace, plan: Plan, recent: Backup) -> Backup:
     place.hold_lock()
     place.sweep()
     manifest = recent.manifest
-    with postgres.session(place.live, purpose="compares", autocommit=False) as opened:
-        differences = schema.diff(manifest.schema, snapshot.schema_of(opened))
-    if differences or manifest.heads != plan.current:
+    changed = comparison.of_live(place.live, manifest.schema)
+    if changed or manifest.heads != plan.current:
         raise errors.Stale(
             f'Backup "{recent.id}" cannot be reused: the database has changed since.',
-            evidence=_shown(differences) or {"revision then": ", ".join(manifest.heads), "now": ", ".join(plan.current)},
+            evidence=changed or {"revision then": ", ".join(manifest.heads), "now": ", ".join(plan.current)},
             next_step="just migrate, without --reuse-recent-backup",
         )
     return recent
@@ -187,9 +149,7 @@ def verify_backup(place: Workplace, backup: Backup, plan: Plan) -> VerifiedBacku
     started = time.monotonic()
     try:
         copy, seconds = place.restored(backup)
-        wrong = _differences(backup.manifest, copy, plan)
-        if wrong:
-            raise errors.VerificationFailed("The restored copy differs from what was dumped.", evidence=wrong)
+        comparison.check_copy(backup.manifest, copy, plan)
     except errors.VerificationFailed as error:
         failed = Verification(
             level="restore", at=place.clock(), seconds=time.monotonic() - started, passed=False, detail=error.what
@@ -251,14 +211,14 @@ def confirm(plan: Plan, report: SafetyReport, answer: Callable[[str], Confirmati
     return answer(plan.fingerprint) if report.needs_confirmation else confirmation.not_needed(plan.fingerprint)
 
 
-def upgrade(
-    place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation
-) -> UpgradeResult:
+def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> UpgradeResult:
     """Run the plan on the live database in one transaction, compare with the rehearsal, commit (D4)."""
     _check_same_plan(plan, verified, rehearsal, consent)
     place.hold_lock()
     pending.check_files(plan)
-    _check_unchanged(place, verified.backup)
+    comparison.check_still_valid(
+        place.live, verified.backup, now=place.server_time(), limit=place.target.max_backup_age_at_upgrade
+    )
     tolerance = Tolerance(factor=place.target.effects_tolerance_factor, rows=place.target.effects_tolerance_rows)
     done = attempts.upgrade(
         place.project,
@@ -295,7 +255,7 @@ def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: Upgra
     problems: dict[str, str] = {}
     if heads != rehearsal.heads_after:
         problems["version table"] = f"{', '.join(heads) or 'empty'}, planned: {', '.join(rehearsal.heads_after)}"
-    problems |= _shown(schema.diff(rehearsal.schema_after.as_restored, after.as_restored))
+    problems |= comparison.of_schemas(rehearsal.schema_after.as_restored, after.as_restored)
     if invalid:
         problems["invalid indexes"] = ", ".join(invalid)
     if problems:
@@ -319,18 +279,6 @@ def whereabouts(place: Workplace, plan: Plan) -> str:
     return f"the upgrade was committed; {at}" if heads == plan.heads else at
 
 
-def _differences(manifest: Manifest, copy: Connection, plan: Plan) -> dict[str, str]:
-    """Compare a restored copy with the manifest; return what differs."""
-    with postgres.session(copy, purpose="verifies", autocommit=False) as opened:
-        found = snapshot.contents(opened, (plan.version_table_schema, plan.version_table))
-    wrong = {
-        f"rows of {table}": f"{found.rows.get(table, 0):,}, dumped: {manifest.rows.get(table, 0):,}"
-        for table in sorted(manifest.rows.keys() | found.rows.keys())
-        if found.rows.get(table) != manifest.rows.get(table)
-    }
-    return wrong | _shown(schema.diff(manifest.schema.as_restored, found.schema.as_restored))
-
-
 def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> None:
     for what, fingerprint in (
         ("backup", verified.plan_fingerprint),
@@ -339,30 +287,3 @@ def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal,
     ):
         if fingerprint != plan.fingerprint:
             raise errors.Stale(f"The {what} belongs to another plan; nothing was changed.", next_step="just migrate")
-
-
-def _check_unchanged(place: Workplace, backup: Backup) -> None:
-    """Under the lock: the backup is young enough, and the live schema is still what it holds."""
-    age = place.server_time() - backup.manifest.snapshot_time
-    if not timedelta(0) <= age <= place.target.max_backup_age_at_upgrade:
-        told = "is of a time in the future" if age < timedelta(0) else f"is {backups.words(age)} old: too old to upgrade on"
-        raise errors.Stale(
-            f'Backup "{backup.id}" {told}; nothing was changed.',
-            evidence={"limit": backups.words(place.target.max_backup_age_at_upgrade)},
-            next_step="just migrate",
-        )
-    with postgres.session(place.live, purpose="compares", autocommit=False) as opened:
-        differences = schema.diff(backup.manifest.schema, snapshot.schema_of(opened))
-    if differences:
-        raise errors.Stale(
-            "The live schema has changed since the backup; nothing was changed.",
-            evidence=_shown(differences),
-            next_step="find out who changed it, then: just migrate",
-        )
-
-
-def _shown(differences: tuple[schema.Difference, ...], limit: int = 5) -> dict[str, str]:
-    lines = [str(one) for one in differences[:limit]]
-    if len(differences) > limit:
-        lines.append(f"and {len(differences) - limit} more")
-    return {"schema": "\n".join(lines)} if lines else {}

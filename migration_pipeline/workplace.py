@@ -137,9 +137,7 @@ class Workplace:
         started = time.monotonic()
         with self.store.dump(backup.id).open("rb") as source:
             total = backup.manifest.bytes
-            dump.restore(
-                copy, self.programs(major), source, progress=lambda done: self.progress("restore", done, total)
-            )
+            dump.restore(copy, self.programs(major), source, progress=lambda done: self.progress("restore", done, total))
         seconds = time.monotonic() - started
         scratch.cut_subscriptions(copy)
         scratch.cut_foreign_servers(copy)
@@ -170,7 +168,7 @@ class Workplace:
             yield f"the database is at {at}; no run of this pipeline has migrated it before"
         elif ours and ours[-1].heads_after != plan.current:
             left = ", ".join(ours[-1].heads_after)
-            yield f"the database is at {at or 'no revision'}; the last run of this pipeline left it at {left}: somebody else has migrated it"
+            yield f"the database is at {at or 'no revision'}, and the last run of this pipeline left it at {left}"
 
     def sweep(self) -> list[str]:
         """Remove what dead runs left: scratch databases and partial files. Only under the migration lock."""

@@ -44,7 +44,7 @@ class Project:
     target: str = ""  #: the Target's name, by which its connections are found on the server
 
 
-class Stop(Exception):  # noqa: N818 - an answer, not an error
+class Stop(Exception):
     """The answer "stop" to a question: this statement must not be sent."""
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -67,7 +67,7 @@ class Observer(Protocol):
         """Return whether to commit."""
 
 
-class QueryFailed(Exception):  # noqa: N818
+class QueryFailed(Exception):
     """One of our own queries failed inside the runner's transaction."""
 
     def __init__(self, sqlstate: str | None, message: str) -> None:
@@ -308,7 +308,7 @@ def spawn(project: Project) -> "subprocess.Popen[bytes]":
 
 
 def order(project: Project, connection: Connection, *, mode: str, revision: str) -> type_of_message:
-    """What the runner is told at its start. It travels through a pipe: nothing of it is on a command line."""
+    """Return what the runner is told at its start. It travels through a pipe: nothing of it is on a command line."""
     urls = {driver: connection.driver_url(driver) for driver in DRIVERS}
     return {
         "mode": mode,
@@ -376,7 +376,9 @@ def failed(project: Project, told: type_of_message) -> RunFailed:
         if sqlstate == FUSE_SQLSTATE:
             message = database["message_primary"]
         else:
-            message = redaction.server_message(sqlstate, database["message_primary"], source=source, raised_by_user=raised_by_user)
+            message = redaction.server_message(
+                sqlstate, database["message_primary"], source=source, raised_by_user=raised_by_user
+            )
         evidence["server"] = f"{sqlstate} {message}".strip()
     evidence |= {name: database[f"{name}_name"] for name in ("table", "constraint") if database.get(f"{name}_name")}
     where = _last_frame(told.get("frames") or [], project.config.parent)
@@ -410,7 +412,12 @@ def _source(frames: Sequence[Sequence[Any]], folder: Path) -> str:
 
 
 def _is_own(file: str, folder: Path) -> bool:
-    return Path(file) != RUNNER and ("site-packages" not in file or "versions" in file) and "importlib" not in file and str(folder) in file
+    return (
+        Path(file) != RUNNER
+        and ("site-packages" not in file or "versions" in file)
+        and "importlib" not in file
+        and str(folder) in file
+    )
 
 
 def _end(process: "subprocess.Popen[bytes]", *, kill: bool) -> None:

@@ -58,7 +58,12 @@ def dump(
     pg_dump writes the file itself and we read behind it, from the page cache: through a pipe, its small writes cost twice
     the CPU of the whole dump (measured on 1 GB).
     """
-    command: list[str | Path] = [programs / "pg_dump", "--no-password", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
+    command: list[str | Path] = [
+        programs / "pg_dump",
+        "--no-password",
+        f"--snapshot={snapshot}",
+        f"--lock-wait-timeout={LOCK_WAIT}",
+    ]
     behind = _Digest(into.fileno())
     with environment(connection) as environ, _process(command, environ, stdout=into.fileno()) as (process, stderr):
         started(process)
@@ -106,9 +111,7 @@ def in_background(
             raise errors.BackupFailed("The backup was stopped; no backup was made.")
 
     with ThreadPoolExecutor(1, thread_name_prefix="dump") as pool:
-        future = pool.submit(
-            dump, connection, programs, snapshot=snapshot, into=into, progress=progress, started=started
-        )
+        future = pool.submit(dump, connection, programs, snapshot=snapshot, into=into, progress=progress, started=started)
         try:
             yield future
         finally:
@@ -128,8 +131,8 @@ def restore(connection: Connection, programs: Path, source: BinaryIO, *, progres
 
     Only what a manifest vouches for comes here: a dump from elsewhere could run any command through psql's backslashes.
     """
-    command: list[str | Path] = [programs / "psql", "--no-psqlrc", "--no-password", "--quiet", "--single-transaction", "--output=/dev/null",
-               "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--file=-"]  # fmt: skip
+    command: list[str | Path] = [programs / "psql", "--no-psqlrc", "--no-password", "--quiet", "--single-transaction"]
+    command += ["--output=/dev/null", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--file=-"]
     sent = 0
     environ_of = environment(connection, PGOPTIONS=RESTORE_OPTIONS)
     with environ_of as environ, _process(command, environ, stdin=subprocess.PIPE) as (process, stderr):

@@ -91,7 +91,7 @@ def _run(account: str | None, *command: str | Path) -> None:
         raise errors.Failure(
             "The embedded PostgreSQL server does not answer.",
             evidence={"command": Path(command[0]).name, "exit code": done.returncode},
-            next_step="look into the file \"log\" in the server's folder",
+            next_step='look into the file "log" in the server\'s folder',
         )
 
 

@@ -13,7 +13,7 @@ from migration_pipeline.adapters.alembic_project import Session
 from migration_pipeline.adapters.transaction import quoted
 from migration_pipeline.domain.effects import Loss, RowChange, Statement
 
-#: Everything that has a place for data or a meaning for it: one row an object, its kind, id, name, and what identifies its storage.
+#: Everything that has a place for data: one row an object, its kind, id and name, and what identifies its storage.
 STATE = """
 SELECT kind, id, parent, schema, name, storage FROM (
   SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' ELSE 'table' END

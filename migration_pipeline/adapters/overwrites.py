@@ -92,9 +92,7 @@ def compare(
     return found
 
 
-def _compared(
-    session: Session, one: Copy, columns: list[_Column], table: Thing, inserted: int, deleted: int
-) -> list[Loss]:
+def _compared(session: Session, one: Copy, columns: list[_Column], table: Thing, inserted: int, deleted: int) -> list[Loss]:
     keyed = bool(one.key) and set(one.key) <= {column.number for column in columns}
     statement = _with_key if keyed else _without_key
     try:

@@ -133,9 +133,7 @@ def unreachable(connection: Connection, error: psycopg.OperationalError) -> erro
 
 def server(opened: "psycopg.Connection[Any]") -> Server:
     version, system_identifier, database, size, oid = one(opened, SERVER)
-    return Server(
-        version=version, system_identifier=system_identifier, database=database, database_bytes=size, database_oid=oid
-    )
+    return Server(version=version, system_identifier=system_identifier, database=database, database_bytes=size, database_oid=oid)
 
 
 def now(opened: "psycopg.Connection[Any]") -> datetime:

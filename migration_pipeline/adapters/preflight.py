@@ -23,7 +23,9 @@ PREPARED = "SELECT gid, extract(epoch FROM now() - prepared)::int / 60 FROM pg_p
 
 #: Row level security that applies to this role would make pg_dump fail, or its copy incomplete.
 #: https://www.postgresql.org/docs/current/ddl-rowsecurity.html
-HIDDEN_ROWS = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p') AND relrowsecurity AND row_security_active(oid)"
+HIDDEN_ROWS = (
+    "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p') AND relrowsecurity AND row_security_active(oid)"
+)
 
 UNREADABLE = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -60,4 +60,3 @@ def contents(opened: "psycopg.Connection[Any]", version_table: tuple[str | None,
 
 def schema_of(opened: "psycopg.Connection[Any]") -> SchemaSnapshot:
     return catalog.read(lambda query: postgres.catalog_query(opened, query))
-

@@ -15,9 +15,9 @@ from migration_pipeline.domain.backups import Backup, Rejected, VerifiedBackup, 
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.results import PostCheck, Preflight, Preview, UpgradeResult
 from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Environment, Target
-from migration_pipeline.steps import PostCheck, Preflight, Preview, UpgradeResult
 
 #: The table of backups asks no server: this machine's clock may stand a little before the one that stamped them.
 CLOCKS_MAY_DIFFER = timedelta(minutes=5)
@@ -227,4 +227,3 @@ def bytes_in_words(number: float) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-

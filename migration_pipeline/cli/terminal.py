@@ -22,9 +22,9 @@ from migration_pipeline.cli import drawing
 from migration_pipeline.domain import confirmation
 from migration_pipeline.domain.confirmation import PROMPT, Confirmation
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.results import Preflight
 from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Target
-from migration_pipeline.steps import Preflight
 
 WIDEST_STEP = 16
 WIDE = 160  # characters
@@ -96,7 +96,10 @@ class Terminal:
         mark, word = ("■", "refused") if refused else ("✗", "failed")
         self._err.print(
             Text.assemble(
-                (f"  {mark} ", "red"), (f"{self._step or step:<{WIDEST_STEP}}", "bold"), (f"{self._seconds:7.1f} s  ", "dim"), (word, "red")
+                (f"  {mark} ", "red"),
+                (f"{self._step or step:<{WIDEST_STEP}}", "bold"),
+                (f"{self._seconds:7.1f} s  ", "dim"),
+                (word, "red"),
             )
         )
         self._error = error
@@ -145,7 +148,13 @@ class Terminal:
     def error(self, error: errors.MigrationPipelineError) -> None:
         """Tell an error: what, evidence, next."""
         if self._as_json:
-            told = {"ok": False, "error": type(error).__name__, "what": error.what, "evidence": error.evidence, "next": error.next_step}
+            told = {
+                "ok": False,
+                "error": type(error).__name__,
+                "what": error.what,
+                "evidence": error.evidence,
+                "next": error.next_step,
+            }
             self._out.file.write(json.dumps({**self._result, **told}, indent=2, default=str) + "\n")
             self._out.file.flush()
         self._err.print(drawing.error(error), soft_wrap=True)

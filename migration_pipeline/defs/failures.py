@@ -15,7 +15,7 @@ from migration_pipeline.operator import desk
 INTERRUPTS = (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)
 
 
-class ToldFailure(DagsterUserCodeProcessError, dg.Failure):  # noqa: N818 - a Failure, as Dagster names it
+class ToldFailure(DagsterUserCodeProcessError, dg.Failure):
     """A Failure whose text stands in the run's log as it is: Dagster would put a stack of twenty frames below it.
 
     It stores an error of this base class as the error was told elsewhere; there is no public way to leave the stack out.

@@ -13,8 +13,8 @@ from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.results import PostCheck, Preflight, UpgradeResult
 from migration_pipeline.domain.safety import SafetyReport
-from migration_pipeline.steps import PostCheck, Preflight, UpgradeResult
 
 Metadata = dict[str, Any]
 MARKDOWN = re.compile(r"[\\`*_\[\]<>#|]")

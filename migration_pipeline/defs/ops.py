@@ -14,9 +14,9 @@ from migration_pipeline.domain import confirmation
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal
+from migration_pipeline.domain.results import Preflight, UpgradeResult
 from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.operator import desk
-from migration_pipeline.steps import Preflight, UpgradeResult
 
 TARGET_TAG = "migration/target"
 POSTGRES = {"kind": "postgres"}

@@ -60,7 +60,7 @@ MAX_BYTES = 900  # libpq reads a line of a service file up to 1,023 bytes
 MAX_PORT = 65535
 
 
-class WrongUrl(ValueError):  # noqa: N818 - a value with its reasons; settings.py makes the error of it
+class WrongUrl(ValueError):
     """A URL that cannot be used: pairs of a key ("" for the whole URL) and a clause "is ...; right: ...", never a value."""
 
     def __init__(self, problems: Iterable[tuple[str, str]]) -> None:

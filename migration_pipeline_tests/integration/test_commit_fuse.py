@@ -72,7 +72,9 @@ def run(database, tmp_path):
 
 
 def state(database):
-    columns = execute(database, "SELECT attname FROM pg_attribute WHERE attrelid = 'patients'::regclass AND attnum > 0 ORDER BY attnum")
+    columns = execute(
+        database, "SELECT attname FROM pg_attribute WHERE attrelid = 'patients'::regclass AND attnum > 0 ORDER BY attnum"
+    )
     return [column for (column,) in columns], execute(database, "SELECT version_num FROM alembic_version")
 
 
@@ -123,7 +125,9 @@ def test_the_server_itself_refuses_each_way_of_committing(server, database, sql)
 
         execute(database, "CREATE TABLE patients (id int)")
         session.execute("BEGIN")
-        fuse = transaction.LIGHT_THE_FUSE.format(fuse=transaction.FUSE, sqlstate="MP001", setting=f"'{transaction.SETTING}'", hash="'00'")
+        fuse = transaction.LIGHT_THE_FUSE.format(
+            fuse=transaction.FUSE, sqlstate="MP001", setting=f"'{transaction.SETTING}'", hash="'00'"
+        )
         session.execute(fuse)
         session.execute("INSERT INTO patients VALUES (1)")
         with contextlib.suppress(psycopg.Error):

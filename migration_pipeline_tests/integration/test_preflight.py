@@ -86,7 +86,9 @@ def test_the_storage_of_dagster_is_refused(database18):
 
 def test_a_standby_is_refused(server18, database18):
     with standby(server18) as copy:
-        assert refused(copy.url(database18.rpartition("/")[2])).evidence["standby"] == "this server is a standby; name the primary"
+        assert (
+            refused(copy.url(database18.rpartition("/")[2])).evidence["standby"] == "this server is a standby; name the primary"
+        )
 
 
 def test_a_pooler_in_between_is_refused(server18, database18, tmp_path):
@@ -104,7 +106,9 @@ def standby(server):
         shutil.chown(folder, server.account)
     copy = replace(server, folder=folder, port=embedded._free_port())
     url = f"host=127.0.0.1 port={server.port} user=postgres password={server.password}"
-    embedded._run(server.account, server.binaries / "pg_basebackup", "-D", folder / "data", "-R", "-X", "stream", "-c", "fast", "-d", url)
+    embedded._run(
+        server.account, server.binaries / "pg_basebackup", "-D", folder / "data", "-R", "-X", "stream", "-c", "fast", "-d", url
+    )
     with (folder / "data" / "postgresql.auto.conf").open("a") as conf:
         conf.write(f"port = '{copy.port}'\n")
     embedded._launch(copy)
@@ -133,7 +137,9 @@ def pooler(server, folder):
         if server.account:
             shutil.chown(path, server.account)
     group = pwd.getpwnam(server.account).pw_gid if server.account else None
-    process = subprocess.Popen([program, "-q", home / "ini"], user=server.account, group=group, extra_groups=[] if server.account else None)
+    process = subprocess.Popen(
+        [program, "-q", home / "ini"], user=server.account, group=group, extra_groups=[] if server.account else None
+    )
     try:
         wait_for(port)
         yield port

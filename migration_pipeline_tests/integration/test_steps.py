@@ -97,7 +97,9 @@ def test_a_search_path_that_env_py_sets_is_the_one_that_counts(site, database18)
     execute(database18, "CREATE SCHEMA tenant_a")
     migrate(site("search_path_env"))
 
-    assert execute(database18, "SELECT to_regclass('tenant_a.patients') IS NOT NULL, to_regclass('public.patients') IS NULL") == [(True, True)]
+    assert execute(database18, "SELECT to_regclass('tenant_a.patients') IS NOT NULL, to_regclass('public.patients') IS NULL") == [
+        (True, True)
+    ]
 
 
 def test_the_clinic_goes_from_nothing_to_its_head(site_of_each_major):

@@ -91,7 +91,11 @@ def start(site, revision):
     done = subprocess.run(
         [sys.executable, "-m", "alembic", "upgrade", revision],
         cwd=site.project,
-        env={**site.environ, "MIGRATION_ENVIRONMENT": "development", "DATABASE_URL": site.url.replace("postgresql:", "postgresql+psycopg:")},
+        env={
+            **site.environ,
+            "MIGRATION_ENVIRONMENT": "development",
+            "DATABASE_URL": site.url.replace("postgresql:", "postgresql+psycopg:"),
+        },
         capture_output=True,
         text=True,
     )

@@ -145,9 +145,7 @@ def test_a_terminated_backend_leaves_the_database_as_it_was(make_site):
     site = make_site("drops_table", at="0001")
     file = projects.revision_file(site.project, "0002")
     text = file.read_text()
-    sleep = (
-        "    op.execute(\"DO $$ BEGIN IF current_database() NOT LIKE 'mp\\\\_scratch%' THEN PERFORM pg_sleep(30); END IF; END $$\")\n"
-    )
+    sleep = "    op.execute(\"DO $$ BEGIN IF current_database() NOT LIKE 'mp\\\\_scratch%' THEN PERFORM pg_sleep(30); END IF; END $$\")\n"
     file.write_text(text.replace("\n\ndef downgrade", "\n" + sleep + "\n\ndef downgrade"))
     assert site.just("backup-db").returncode == 0
     waiting = Waiting(site)

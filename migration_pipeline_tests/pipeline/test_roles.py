@@ -16,7 +16,9 @@ def as_role(make_site, server):
         role = f"app_{site.url.rpartition('/')[2]}"
         made.append(role)
         database = site.url.rpartition("/")[2]
-        execute(server.url(), f"CREATE ROLE {role} LOGIN PASSWORD 'geheim%:' {rights}", f'ALTER DATABASE "{database}" OWNER TO {role}')
+        execute(
+            server.url(), f"CREATE ROLE {role} LOGIN PASSWORD 'geheim%:' {rights}", f'ALTER DATABASE "{database}" OWNER TO {role}'
+        )
         site.url = f"postgresql://{role}:geheim%25%3A@127.0.0.1:{server.port}/{database}"
         site.owner = role
         return site
