@@ -138,7 +138,7 @@ def confirm(context: dg.OpExecutionContext, config: ConfirmConfig, preflight: Pr
 
 
 @dg.op(tags=POSTGRES)
-def upgrade(  # noqa: PLR0917 - Dagster names them all
+def upgrade(
     context: dg.OpExecutionContext,
     workplace: WorkplaceResource,
     preflight: Preflight,

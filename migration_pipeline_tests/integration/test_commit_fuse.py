@@ -36,7 +36,7 @@ class LetsEverythingThrough:
 
     def connected(self, session):
         self.opened = transaction.open_for_writing(
-            session, LIMITS, server_version=self.server_version, version_table=(None, "alembic_version")
+            session, LIMITS, server_version=self.server_version, version_table=(None, "alembic_version"), role=None
         )
 
     def begin(self, session, heads, revisions): ...
