@@ -12,8 +12,8 @@ import pydantic
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import binaries, dump, locks, postgres, roles, scratch
-from migration_pipeline.adapters.alembic_project import Project
 from migration_pipeline.adapters.locks import AdvisoryLock
+from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.storage import FolderStore
 from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain.backups import Backup, Migration

@@ -6,42 +6,21 @@ Never holds the transaction: the runner does. Never lets a message of the projec
 import contextlib
 import json
 import os
-import re
 import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from migration_pipeline import errors
+from migration_pipeline.adapters import runner_process
+from migration_pipeline.adapters.failed_run import Message, failed
+from migration_pipeline.adapters.runner_process import END_SECONDS, Project
 from migration_pipeline.domain import redaction
 from migration_pipeline.domain.connection import Connection
 
-RUNNER = Path(__file__).parent.parent / "runner.py"
-#: A transaction that begins behind a hidden ROLLBACK, and autocommit after it, can write nothing; ours begins with READ WRITE.
-SESSION_OPTIONS = "-c default_transaction_read_only=on"
-FUSE_SQLSTATE = "MP001"  #: raised by the commit fuse, see transaction.py
-END_SECONDS = 5  # how long a runner that was told to end has, before it is killed
 PLAN_SECONDS = 30.0  # how long a plan may take: it holds a transaction open on the live database
-DRIVERS = ("psycopg2", "psycopg", "asyncpg")
-
-URL_SCHEME = re.compile(r"postgres(?:ql)?(?:\+(\w+))?://")
-
-type_of_message = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Project:
-    """An Alembic project, and the interpreter that its revisions are written for."""
-
-    config: Path
-    python: Path
-    live: Connection  #: what the project must never reach by itself: its password leaves the runner's environment
-    driver: str = ""  #: the driver that the project's own URL names; empty: the runner's choice
-    target: str = ""  #: the Target's name, by which its connections are found on the server
 
 
 class Stop(Exception):
@@ -73,23 +52,6 @@ class QueryFailed(Exception):
     def __init__(self, sqlstate: str | None, message: str) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
-
-
-class RunFailed(errors.ProjectFailed):
-    """The project's revisions did not run to their end; the transaction was rolled back."""
-
-    def __init__(self, *, told: type_of_message, **parts: Any) -> None:
-        super().__init__(**parts)
-        self.told = told
-
-    @property
-    def stopped(self) -> str | None:
-        """The kind of Stop that ended the run, or None when the project itself failed."""
-        return self.told.get("stopped")
-
-    @property
-    def sqlstate(self) -> str | None:
-        return (self.told.get("database") or {}).get("sqlstate")
 
 
 class TimedOut(errors.ProjectFailed):
@@ -126,7 +88,7 @@ class Session:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 
-    def receive(self) -> type_of_message:
+    def receive(self) -> Message:
         """Return the next message; raise ProjectFailed when there is none before the deadline or the process's end."""
         while b"\n" not in self._buffer:
             left = None if self._deadline is None else self._deadline - time.monotonic()
@@ -137,7 +99,7 @@ class Session:
                 raise self._died()
             self._buffer += more
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: type_of_message = json.loads(line)
+        message: Message = json.loads(line)
         return message
 
     def _died(self) -> errors.ProjectFailed:
@@ -175,14 +137,12 @@ def run(
             answer(session, observer, message)
 
 
-def plan(
-    project: Project, connection: Connection, revision: str, observer: Observer, *, preview: bool = False
-) -> type_of_message:
+def plan(project: Project, connection: Connection, revision: str, observer: Observer, *, preview: bool = False) -> Message:
     """Ask the project which revisions are pending, in a transaction that cannot write.
 
     With `preview`, their upgrade functions are called too, as far as they come in time without being able to write.
     """
-    facts: type_of_message | None = None
+    facts: Message | None = None
     mode = "preview" if preview else "plan"
     try:
         with running(project, connection, mode=mode, revision=revision, limit_seconds=PLAN_SECONDS) as session:
@@ -207,9 +167,9 @@ def plan(
     return facts
 
 
-def answer(session: Session, observer: Observer, message: type_of_message) -> None:
+def answer(session: Session, observer: Observer, message: Message) -> None:
     """Answer one question of the runner."""
-    reply: type_of_message = {"answer": "go"}
+    reply: Message = {"answer": "go"}
     try:
         match message["ask"]:
             case "connected":
@@ -242,7 +202,7 @@ def running(
     project: Project, connection: Connection, *, mode: str, revision: str, limit_seconds: float | None
 ) -> Iterator[Session]:
     """Start the runner and tell it what to do; whatever happens, no process of it is left behind."""
-    process = spares.take(project)
+    process = runner_process.spares.take(project)
     try:
         deadline = None if limit_seconds is None else time.monotonic() + limit_seconds
         session = Session(process, project, deadline)
@@ -254,183 +214,8 @@ def running(
                 evidence={"interpreter": project.python, "error": f"{told.get('type')}: {told.get('message')}"},
                 next_step="set PROJECT_PYTHON to the interpreter of the project's own virtual environment",
             )
-        session.send(**order(project, connection, mode=mode, revision=revision))
+        session.send(**runner_process.order(project, connection, mode=mode, revision=revision))
         yield session
-        _end(process, kill=False)
+        runner_process.end(process, kill=False)
     finally:
-        _end(process, kill=True)
-
-
-class Spares:
-    """Runners that are started before they are needed: an interpreter with Alembic takes most of a second to start."""
-
-    def __init__(self) -> None:
-        self._spares: list[tuple[Project, subprocess.Popen[bytes]]] = []
-        self._more = 0
-
-    def prepare(self, project: Project, count: int) -> None:
-        """Keep one runner ahead, for the next `count` runs of this project."""
-        self._more = count
-        self._refill(project)
-
-    def take(self, project: Project) -> "subprocess.Popen[bytes]":
-        """Return a runner that waits for its order."""
-        found = next((one for one in self._spares if one[0] == project), None)
-        if found is None:
-            return spawn(project)
-        self._spares.remove(found)
-        self._refill(project)
-        return found[1]
-
-    def discard(self) -> None:
-        self._more = 0
-        while self._spares:
-            _end(self._spares.pop()[1], kill=True)
-
-    def _refill(self, project: Project) -> None:
-        if self._more:
-            self._more -= 1
-            self._spares.append((project, spawn(project)))
-
-
-spares = Spares()
-
-
-def spawn(project: Project) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [str(project.python), str(RUNNER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # the project's own words may hold row values and passwords
-        env=environment(os.environ, project.live),
-        start_new_session=True,
-    )
-
-
-def order(project: Project, connection: Connection, *, mode: str, revision: str) -> type_of_message:
-    """Return what the runner is told at its start. It travels through a pipe: nothing of it is on a command line."""
-    urls = {driver: connection.driver_url(driver) for driver in DRIVERS}
-    return {
-        "mode": mode,
-        "config": str(project.config),
-        "folder": str(project.config.parent),
-        "revision": revision,
-        "driver": project.driver,
-        "urls": urls,
-        "connection": {
-            **keywords(connection),
-            "application_name": f"migration_pipeline {mode} {project.target or connection.database}"[:63],
-        },
-        "asyncpg_url": connection.asyncpg_dsn(with_password=True),
-        "environment": redirected(os.environ, connection) | {"DATABASE_URL": connection.driver_url(project.driver)},
-    }
-
-
-def keywords(connection: Connection) -> dict[str, str]:
-    """Return how the runner connects. Read-only unless a transaction says otherwise, and only ours does."""
-    found = connection.keywords(with_password=True) | passfile(connection, os.environ)
-    return found | {"options": f"{found.get('options', '')} {SESSION_OPTIONS}".strip()}
-
-
-def passfile(connection: Connection, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the passfile for a connection without a password: the runner's own environment does not lead to it."""
-    if connection.password is not None or "passfile" in connection.parameters:
-        return {}
-    return {"passfile": environ.get("PGPASSFILE") or str(Path.home() / ".pgpass")}
-
-
-def redirected(environ: Mapping[str, str], connection: Connection) -> dict[str, str]:
-    """Return the environment's PostgreSQL URLs, each with the named database in the place of its own, without a password."""
-    schemes = {name: URL_SCHEME.match(value) for name, value in environ.items()}
-    return {name: connection.driver_url(found[1] or "") for name, found in schemes.items() if found}
-
-
-def environment(environ: Mapping[str, str], live: Connection) -> dict[str, str]:
-    """Return the environment without what could lead the project to the live database: PG* variables, URL and password."""
-    password = live.password
-    kept = {name: value for name, value in environ.items() if not (name.startswith("PG") or URL_SCHEME.match(value))}
-    if password:
-        kept = {name: value for name, value in kept.items() if password not in value}
-    return {**kept, "PGPASSFILE": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def failed(project: Project, told: type_of_message) -> RunFailed:
-    """Put what the runner told of a failure into words that hold no row values."""
-    database = told.get("database") or {}
-    revision = told.get("revision")
-    source = _source(told.get("frames") or [], project.config.parent)
-    evidence: dict[str, object] = {}
-    statement = told.get("statement") or database.get("statement")
-    if told.get("stopped"):
-        what = f'Revision "{revision}": {told["message"]}.' if revision else f"env.py: {told['message']}."
-    else:
-        what = f'Revision "{revision}" failed.' if revision else "The project failed outside its revisions."
-        if told.get("message") is not None:
-            frames = told.get("frames") or []
-            evidence["error"] = _said(told, source, own=bool(frames) and _is_own(frames[-1][0], project.config.parent))
-    if statement:
-        evidence["statement"] = redaction.one_line(redaction.statement(statement, source))
-    if database.get("message_primary"):
-        sqlstate = database.get("sqlstate") or ""
-        raised_by_user = database.get("source_function") == "exec_stmt_raise"  # RAISE may borrow any code
-        if sqlstate == FUSE_SQLSTATE:
-            message = database["message_primary"]
-        else:
-            message = redaction.server_message(
-                sqlstate, database["message_primary"], source=source, raised_by_user=raised_by_user
-            )
-        evidence["server"] = f"{sqlstate} {message}".strip()
-    evidence |= {name: database[f"{name}_name"] for name in ("table", "constraint") if database.get(f"{name}_name")}
-    where = _last_frame(told.get("frames") or [], project.config.parent)
-    if where:
-        evidence["file"] = where
-    return RunFailed(told=told, what=what, evidence=evidence)
-
-
-def _said(told: type_of_message, source: str, *, own: bool) -> str:
-    """Return an exception's type and, where it can hold no row's value, its message; `own`: the project's code raised it."""
-    kind = told["type"].rpartition(".")[2]
-    if kind == "KeyError" and not told["connected"]:  # no row was read yet: it names a variable or a setting
-        return f"KeyError: {redaction.one_line(told['message'])}"
-    may_hold_rows = told["revision"] is not None or (told["connected"] and own)
-    return f"{kind}: {redaction.exception_message(told['type'], told['message'], source, may_hold_rows=may_hold_rows)}"
-
-
-def _last_frame(frames: Sequence[Sequence[Any]], folder: Path) -> str | None:
-    own = [frame for frame in frames if _is_own(frame[0], folder)]
-    return f"{own[-1][0]}, line {own[-1][1]}" if own else None
-
-
-def _source(frames: Sequence[Sequence[Any]], folder: Path) -> str:
-    """Return the text of the project's files that the failure went through: what stands in them is code, not patient data."""
-    files = {frame[0] for frame in frames if _is_own(frame[0], folder)}
-    texts = []
-    for file in sorted(files):
-        with contextlib.suppress(OSError):
-            texts.append(Path(file).read_text("utf-8", "replace"))
-    return "\n".join(texts)
-
-
-def _is_own(file: str, folder: Path) -> bool:
-    return (
-        Path(file) != RUNNER
-        and ("site-packages" not in file or "versions" in file)
-        and "importlib" not in file
-        and str(folder) in file
-    )
-
-
-def _end(process: "subprocess.Popen[bytes]", *, kill: bool) -> None:
-    """Wait for the runner's end; with `kill`, end it and its children now."""
-    if process.stdin and not process.stdin.closed:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-    if not kill:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(END_SECONDS)
-        return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # also when it has ended: what a revision started is in its group
-    process.wait()
-    if process.stdout:
-        process.stdout.close()
+        runner_process.end(process, kill=True)

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import execution, losses, pending, postgres
-from migration_pipeline.adapters.alembic_project import Project, QueryFailed, RunFailed, Session, Stop
+from migration_pipeline.adapters.alembic_project import QueryFailed, Session, Stop
 from migration_pipeline.adapters.execution import Execution, Ran
+from migration_pipeline.adapters.failed_run import RunFailed
 from migration_pipeline.adapters.measurement import Measurement, sequences_query
+from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, quoted
 from migration_pipeline.domain import effects, redaction, statements
 from migration_pipeline.domain.connection import Connection

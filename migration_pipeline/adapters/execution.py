@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from migration_pipeline.adapters import alembic_project, catalog, overwrites, transaction
-from migration_pipeline.adapters.alembic_project import Project, Session, Stop
+from migration_pipeline.adapters.alembic_project import Session, Stop
 from migration_pipeline.adapters.measurement import Measured, Measurement, Thing
 from migration_pipeline.adapters.overwrites import Copy
+from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, Opened
 from migration_pipeline.domain import redaction, statements
 from migration_pipeline.domain.connection import Connection

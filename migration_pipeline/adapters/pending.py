@@ -8,8 +8,8 @@ from typing import Any
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import alembic_project, postgres
-from migration_pipeline.adapters.alembic_project import Project
 from migration_pipeline.adapters.execution import Reader
+from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.domain import annotations
 from migration_pipeline.domain import plan as plans
 from migration_pipeline.domain.connection import Connection

@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from psycopg import sql
 
-from migration_pipeline.adapters.alembic_project import FUSE_SQLSTATE, Session, Stop
+from migration_pipeline.adapters.alembic_project import Session, Stop
+from migration_pipeline.adapters.failed_run import FUSE_SQLSTATE
 
 FUSE = "pg_temp.migration_pipeline_fuse"
 SETTING = "migration_pipeline.commit"

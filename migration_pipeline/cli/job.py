@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from migration_pipeline import settings, steps
-from migration_pipeline.adapters import alembic_project
+from migration_pipeline.adapters import runner_process
 from migration_pipeline.cli.terminal import Terminal
 from migration_pipeline.operator import desk
 from migration_pipeline.settings import Target
@@ -61,11 +61,11 @@ def _was_interrupted(instance: Any, result: Any) -> bool:
 @contextlib.contextmanager
 def _runners_ahead(target: Target, job_name: str) -> Iterator[None]:
     """Start the project's interpreter while Dagster is imported; each run of the project finds one that is ready."""
-    alembic_project.spares.prepare(Workplace(target=target, run_id="").project, RUNS[job_name])
+    runner_process.spares.prepare(Workplace(target=target, run_id="").project, RUNS[job_name])
     try:
         yield
     finally:
-        alembic_project.spares.discard()
+        runner_process.spares.discard()
 
 
 def prepare_home(folder: Path) -> Path:

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 
 from migration_pipeline.adapters import alembic_project, transaction
-from migration_pipeline.adapters.alembic_project import Project, QueryFailed, RunFailed
+from migration_pipeline.adapters.alembic_project import QueryFailed
+from migration_pipeline.adapters.failed_run import RunFailed
+from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline_tests import projects

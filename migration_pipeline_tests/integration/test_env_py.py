@@ -10,7 +10,7 @@ import pytest
 
 from migration_pipeline import errors, steps
 from migration_pipeline.adapters import alembic_project, execution, pending, postgres, transaction
-from migration_pipeline.adapters.alembic_project import RunFailed
+from migration_pipeline.adapters.failed_run import RunFailed
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute
 from migration_pipeline_tests.integration.test_commit_fuse import LIMITS, LetsEverythingThrough

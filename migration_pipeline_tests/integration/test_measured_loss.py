@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from migration_pipeline.adapters import attempts, losses, pending, postgres
-from migration_pipeline.adapters.alembic_project import Project
+from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain import ledger
 from migration_pipeline.domain.connection import Connection

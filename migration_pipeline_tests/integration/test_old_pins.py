@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from migration_pipeline.adapters import alembic_project
-from migration_pipeline.adapters.alembic_project import Project, RunFailed
 from migration_pipeline.adapters.execution import Reader
+from migration_pipeline.adapters.failed_run import RunFailed
+from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute, missing
