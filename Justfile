@@ -42,7 +42,7 @@ demo *options:
 # run the tests
 [no-exit-message]
 test *options:
-    @python -m pytest -n auto "$@"
+    @python -m pytest -n auto --dist worksteal "$@"
 
 # run everything that CI runs
 check:
@@ -50,4 +50,4 @@ check:
     ruff format --check
     mypy
     lint-imports
-    python -m pytest -n auto
+    python -m pytest -n auto --dist worksteal

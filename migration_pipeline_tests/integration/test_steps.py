@@ -5,6 +5,8 @@ import sys
 import pytest
 
 from migration_pipeline import errors, settings, steps
+from migration_pipeline.adapters import pending
+from migration_pipeline.adapters import preflight as conditions
 from migration_pipeline.domain import confirmation
 from migration_pipeline.workplace import Workplace
 from migration_pipeline_tests import projects
@@ -46,16 +48,18 @@ def make_sites(server, database, tmp_path):
 
 
 def migrate(place, revision="head"):
-    """Go through the steps, a backup first, and confirm what is asked; return what the last steps found."""
-    plan = steps.plan_for_backup(place)
-    steps.verify_backup(place, steps.backup(place, plan, protects=False), plan)
-    checked = steps.preflight(place, revision)
-    verified = steps.verify_backup(place, steps.backup(place, checked.plan, protects=True), checked.plan)
-    rehearsal = steps.rehearse(place, checked.plan, verified)
-    report = steps.classify_safety(place, checked.plan, rehearsal)
-    consent = steps.confirm(checked.plan, report, lambda fingerprint: confirmation.from_prompt("CONFIRM", fingerprint))
-    result = steps.upgrade(place, checked.plan, verified, rehearsal, consent)
-    steps.post_check(place, checked.plan, rehearsal, result)
+    """Go through the steps, and confirm what is asked; return what the last ones found.
+
+    The one backup is the recent one and the pre-migration one: a second would be the same here, and cost its seconds.
+    """
+    plan = pending.plan(place.project, place.live, place.identity(conditions.examine(place.live)), revision)
+    verified = steps.verify_backup(place, steps.backup(place, plan, protects=True), plan)
+    assert steps.newest_backup(place, plan).id == verified.backup.id
+    rehearsal = steps.rehearse(place, plan, verified)
+    report = steps.classify_safety(place, plan, rehearsal)
+    consent = steps.confirm(plan, report, lambda fingerprint: confirmation.from_prompt("CONFIRM", fingerprint))
+    result = steps.upgrade(place, plan, verified, rehearsal, consent)
+    steps.post_check(place, plan, rehearsal, result)
     return rehearsal, report, result
 
 
