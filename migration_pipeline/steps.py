@@ -261,7 +261,7 @@ def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: Upgra
     if problems:
         raise errors.PostCheckFailed(
             evidence={"state": f"the upgrade is committed; the database is at {', '.join(heads)}", **problems},
-            next_step=f"just restore-db {result.backup_id}, or mend what is named above",
+            next_step=f"mend what is named above, or go back to {result.backup_id}: docs/restore.md",
         )
     return PostCheck(heads=heads, schema_fingerprint=after.fingerprint)
 

@@ -231,7 +231,10 @@ def _state(live: Connection, plan: Plan, run: Execution) -> tuple[str, str]:
         return state, f"once it answers: SELECT pg_xact_status('{run.opened.xid}'), then: just plan"
     at = ", ".join(heads) or "no revision"
     if outcome == "committed":
-        return f"UNKNOWN: something inside the run has committed; the database is at {at}", "compare the database with the backup"
+        return (
+            f"UNKNOWN: something inside the run has committed; the database is at {at}",
+            "compare the database with the backup, and go back to it where needed: docs/restore.md",
+        )
     if heads == plan.current:
         return f"rolled back; the database is at {at}, as before", MEND
     return f"this run was rolled back; the database is at {at}, where something else has brought it", MEND

@@ -127,7 +127,7 @@ def _unguards(code: str, name: str, sees: str, effect: str, instead: str, *, bad
                 finds=finds)  # fmt: skip
 
 
-#: A first set; a later issue widens it.
+#: A first set: what loses data, and the gravest losses of protection.
 PROTECTION_RULES = (
     _unguards("P01", "trigger disabled", "ALTER TABLE ... DISABLE TRIGGER", "its trigger, or its foreign keys, check nothing",
               "leave the trigger on", bad="ALTER TABLE patients DISABLE TRIGGER ALL",

@@ -5,7 +5,7 @@ import pytest
 from migration_pipeline import errors
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute
-from migration_pipeline_tests.integration.test_steps import make_sites, migrate
+from migration_pipeline_tests.integration.conftest import migrate
 
 LIVE_ONLY = "    if not op.get_bind().exec_driver_sql('SELECT current_database()').scalar().startswith('mp_scratch'):\n"
 TRICKS = {
@@ -22,11 +22,6 @@ TRICKS = {
         "psycopg2.extensions.cursor(raw).execute('COMMIT')",
     ),
 }
-
-
-@pytest.fixture
-def site(server18, database18, tmp_path):
-    yield from make_sites(server18, database18, tmp_path)
 
 
 @pytest.mark.parametrize("driver", TRICKS)

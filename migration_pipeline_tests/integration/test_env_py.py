@@ -13,8 +13,8 @@ from migration_pipeline.adapters import alembic_project, execution, pending, pos
 from migration_pipeline.adapters.failed_run import RunFailed
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute
+from migration_pipeline_tests.integration.conftest import migrate
 from migration_pipeline_tests.integration.test_commit_fuse import LIMITS, LetsEverythingThrough
-from migration_pipeline_tests.integration.test_steps import make_sites, migrate
 
 TABLES = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -24,16 +24,6 @@ ALL_IN_CLINIC = [("clinic", "alembic_version"), ("clinic", "patients")]
 ALL_IN_PUBLIC = [("public", "alembic_version"), ("public", "patients")]
 BEFORE_CONFIGURE = "    context.configure(connection=connection)"
 OPTIONS = "options=-csearch_path%%3Dclinic"
-
-
-@pytest.fixture
-def site(server18, database18, tmp_path):
-    yield from make_sites(server18, database18, tmp_path)
-
-
-@pytest.fixture
-def site_of_each_major(server, database, tmp_path):
-    yield from make_sites(server, database, tmp_path)
 
 
 def edit(file, old, new):

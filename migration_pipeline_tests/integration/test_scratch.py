@@ -15,7 +15,7 @@ from migration_pipeline.domain.connection import Connection
 from migration_pipeline.workplace import Workplace
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute
-from migration_pipeline_tests.integration.test_steps import migrate
+from migration_pipeline_tests.integration.conftest import migrate
 
 PATIENTS = ("CREATE TABLE patients (id int PRIMARY KEY, name text)", "INSERT INTO patients VALUES (1, 'A'), (2, 'B')")
 numbers = itertools.count(1)
