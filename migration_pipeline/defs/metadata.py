@@ -87,7 +87,7 @@ def of_result(result: UpgradeResult) -> Metadata:
         "attempts": result.attempts,
         "heads": ", ".join(result.heads),
         "effects": _table(reports.effect_rows(result.revisions)),
-        "way back": f"just restore-db {result.backup_id}",
+        "way back": f"{result.backup_id}, see docs/restore.md",
     }
 
 
