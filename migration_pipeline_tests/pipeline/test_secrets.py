@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 NAME, ALLERGY = "Canaryname O'Kestrel", "canary-allergy-7731"
-CANARIES = ("Canaryname", "Kestrel", ALLERGY, "7731")
+CANARIES = ("Canaryname", "Kestrel", ALLERGY)  # no short digits: a port of another test may hold them
 
 
 class Arguments:
