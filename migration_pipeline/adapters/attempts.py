@@ -148,10 +148,11 @@ def upgrade(
             _gone(live, run)
             raise
         # the answer to COMMIT may have been lost on its way: then the server is asked what became of it
-        if run.ran is not None and (committed or _outcome(live, run) == "committed"):
+        outcome = "committed" if committed else _outcome(live, run)
+        if run.ran is not None and outcome == "committed":
             return Done(ran=run.ran, seconds=time.monotonic() - started, attempts=attempt)
         if getattr(failure, "sqlstate", None) != postgres.LOCK_NOT_AVAILABLE or attempt == tries:
-            raise _explained(failure, live, plan, run, attempt, backup_id)
+            raise _explained(failure, live, plan, run, outcome, attempt, backup_id)
         time.sleep(BACK_OFF_SECONDS * attempt)
     message = "unreachable"
     raise AssertionError(message)
@@ -160,7 +161,7 @@ def upgrade(
 def check_amounts(session: Session, measured: Measurement, losses_expected: Sequence[Loss], tolerance: Tolerance) -> None:
     """Before a revision: what it will drop or empty holds no more than what was rehearsed, and nobody can add to it now.
 
-    The lock is one that the loss itself will need, and a stronger one, so it is taken only as early as the revision.
+    The lock keeps writers out until the end, as the loss itself would a moment later: so it is taken no earlier.
     """
     for loss in losses_expected:
         rehearsed = loss.values if loss.kind == "column" else loss.rows
@@ -198,7 +199,7 @@ def new_statements(rehearsal: Rehearsal, live: Sequence[RevisionEffects]) -> Ite
 
 
 def _explained(
-    failure: Exception | None, live: Connection, plan: Plan, run: Execution, attempt: int, backup_id: str
+    failure: Exception | None, live: Connection, plan: Plan, run: Execution, outcome: str | None, attempt: int, backup_id: str
 ) -> errors.MigrationPipelineError:
     """Say what failed, the state that the database is in as looked at now, and the one command to run next."""
     evidence: dict[str, object] = {}
@@ -212,20 +213,21 @@ def _explained(
         evidence["server"] = f"{failure.sqlstate} {failure}"
     if attempt > 1:
         evidence["attempts"] = attempt
-    state, next_step = _state(live, plan, run)
+    state, next_step = _state(live, plan, run, outcome)
     evidence |= {"state": state, **_moved_sequences(live, run), "backup": f"{backup_id} holds the database as it was"}
     kind = errors.Stale if stopped == "stale" else errors.UpgradeFailed
     return kind(what, evidence=evidence, next_step=next_step)
 
 
-def _state(live: Connection, plan: Plan, run: Execution) -> tuple[str, str]:
+def _state(live: Connection, plan: Plan, run: Execution, outcome: str | None) -> tuple[str, str]:
     """Return the state of the database, as looked at, and what to do next."""
-    outcome = _outcome(live, run)
     try:
         with postgres.session(live, purpose="looks") as opened:
             heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
     except errors.MigrationPipelineError:
         outcome = None
+    if outcome is None and run.opened is None:
+        return "the server does not answer; no transaction had been begun", "check that the server runs, then: just migrate"
     if outcome is None and run.opened is not None:
         state = "unknown: the server does not say what became of the transaction; it rolls back what was not committed"
         return state, f"once it answers: SELECT pg_xact_status('{run.opened.xid}'), then: just plan"
@@ -243,17 +245,13 @@ def _state(live: Connection, plan: Plan, run: Execution) -> tuple[str, str]:
 def _moved_sequences(live: Connection, run: Execution) -> dict[str, str]:
     """Name the sequences that stand elsewhere than at the start: PostgreSQL never rolls them back."""
     base = run.measurement.base
-    names = [quoted(base[key].schema, base[key].name) for key in run.measurement.sequences_at_start]
+    before = run.measurement.sequences_at_start
     try:
         with postgres.session(live, purpose="looks") as opened:
-            rows = postgres.catalog_query(opened, sequences_query(base, run.measurement.sequences_at_start)) if names else []
+            rows = postgres.catalog_query(opened, sequences_query(base, before)) if before else []
     except errors.MigrationPipelineError:
         return {}
-    moved = [
-        f"{base[str(key)].schema}.{base[str(key)].name}"
-        for key, value in rows
-        if value != run.measurement.sequences_at_start[str(key)]
-    ]
+    moved = [f"{base[str(key)].schema}.{base[str(key)].name}" for key, value in rows if value != before[str(key)]]
     return {"sequences": f"{', '.join(moved[:5])} moved, which PostgreSQL never rolls back"} if moved else {}
 
 

@@ -18,8 +18,7 @@ STATE = """
 SELECT kind, id, parent, schema, name, storage FROM (
   SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' ELSE 'table' END
          AS kind, c.oid::text AS id, coalesce(d.refobjid::text, '') AS parent, n.nspname::text AS schema, c.relname::text AS name,
-         CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'unpopulated'
-              ELSE coalesce(pg_relation_filenode(c.oid)::text, '') END AS storage
+         coalesce(pg_relation_filenode(c.oid)::text, '') AS storage
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_depend d ON c.relkind = 'S' AND d.classid = 'pg_class'::regclass AND d.objid = c.oid
     AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')

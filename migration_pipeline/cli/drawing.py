@@ -45,7 +45,7 @@ def found(value: Any) -> tuple[str, list[RenderableType]]:
     """Return what a step found: a line, and what is drawn below it."""
     if isinstance(value, Preflight):
         return _preflight(value)
-    return _line(value), []
+    return _line(value), _notes(value.notes) if isinstance(value, UpgradeResult) else []
 
 
 def _line(value: Any) -> str:
@@ -73,11 +73,15 @@ def _line(value: Any) -> str:
 
 
 def _preflight(value: Preflight) -> tuple[str, list[RenderableType]]:
-    notes: list[RenderableType] = [Text(f"    note: {note}", style="yellow") for note in value.notes]
+    notes = _notes(value.notes)
     if value.plan.is_empty:
         return f"nothing is pending; the database is at {', '.join(value.plan.current) or 'no revision'}", notes
     line = f"{_count(len(value.plan.revisions), 'revision')} pending, from {value.plan.route}"
     return line, [*notes, plan_table(value.plan)]
+
+
+def _notes(notes: Sequence[str]) -> list[RenderableType]:
+    return [Text(f"    note: {note}", style="yellow") for note in notes]
 
 
 def _verified(value: VerifiedBackup) -> str:

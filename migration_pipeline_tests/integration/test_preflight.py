@@ -8,13 +8,17 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import psycopg
 import pytest
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import embedded, preflight
+from migration_pipeline.adapters import attempts, embedded, preflight
+from migration_pipeline.adapters.execution import Execution
+from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain.connection import Connection
+from migration_pipeline.domain.plan import Identity, Plan
 from migration_pipeline_tests.conftest import execute, missing
 
 
@@ -155,3 +159,23 @@ def wait_for(port):
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
+
+
+def test_the_state_of_a_server_that_went_away_before_the_transaction_is_told():
+    plan = Plan(
+        identity=Identity(target="t", database="d", system_identifier="1", oid=1),
+        target="head",
+        current=("0001",),
+        revisions=(),
+        version_table="alembic_version",
+    )
+    limits = Limits(lock_timeout=timedelta(seconds=1), transaction=timedelta(seconds=1))
+    run = Execution(plan=plan, limits=limits, server_version=180000, rehearsing=False, sources={})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = Connection.from_url(f"postgresql://app@127.0.0.1:{free.getsockname()[1]}/clinic")
+
+        assert attempts._state(gone, plan, run, "aborted") == (
+            "the server does not answer; no transaction had been begun",
+            "check that the server runs, then: just migrate",
+        )
