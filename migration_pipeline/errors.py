@@ -26,7 +26,16 @@
 An error has three parts: what happened (one sentence), the evidence (key: value lines) and the one command to run next.
 """
 
+import re
 from collections.abc import Mapping
+
+#: What a terminal obeys or no encoding holds: control characters, ends of lines, directions of writing, halves of a character.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return a text on one line that a terminal only shows: whatever it would obey is written as Python writes it."""
+    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class MigrationPipelineError(Exception):
@@ -47,13 +56,13 @@ class MigrationPipelineError(Exception):
         super().__init__(self.what)
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [printable(self.what)]
         for key, value in self.evidence.items():
-            first, *rest = value.splitlines() or [""]
-            lines.append(f"  {key}: {first}")
+            first, *rest = map(printable, value.splitlines() or [""])
+            lines.append(f"  {printable(key)}: {first}")
             lines.extend(f"    {line}" for line in rest)
         if self.next_step:
-            lines.append(f"Next: {self.next_step}")
+            lines.append(f"Next: {printable(self.next_step)}")
         return "\n".join(lines)
 
 

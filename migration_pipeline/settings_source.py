@@ -22,6 +22,7 @@ VARIABLES = {
     "scratch_database_url": "SCRATCH_DATABASE_URL",
     "pg_bin": "PG_BIN",
 }
+MOST_TOLD = 20  #: so many Targets or wrong keys a message names: a file that is none of ours can have thousands
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,62}")  # a folder of the store, and a tag of a run
 
 
@@ -58,7 +59,8 @@ def read(environ: Mapping[str, str], folder: Path) -> Source:
 def choose(source: Source, target: str | None) -> str:
     """Return the name of the Target that is meant."""
     known = list(source.tables)
-    listed = {"Targets": ", ".join(known), "settings": source.file or "environment variables"}
+    shown = ", ".join(known[:MOST_TOLD]) + (f", … and {len(known) - MOST_TOLD} more" if len(known) > MOST_TOLD else "")
+    listed = {"Targets": shown, "settings": source.file or "environment variables"}
     if target is None and len(known) > 1:
         raise SettingsError("There are several Targets, and none is named.", evidence=listed, next_step="add --target NAME")
     if target is not None and target not in known:
@@ -72,10 +74,11 @@ def wrong_settings(problems: Mapping[str, list[str]], *, file: Path | None = Non
     """Return the one error that says everything that is wrong."""
     count = sum(len(clauses) for clauses in problems.values())
     subject = ("1 setting" if count == 1 else f"{count} settings") + (f' of Target "{target}"' if target else "")
-    lines = {key: "\n".join(clauses) for key, clauses in problems.items()}
+    lines = {key: "\n".join(clauses[:MOST_TOLD]) for key, clauses in [*problems.items()][:MOST_TOLD]}
+    more = {"more": f"{len(problems) - MOST_TOLD} keys"} if len(problems) > MOST_TOLD else {}
     return SettingsError(
         f"{subject} {'is' if count == 1 else 'are'} wrong.",
-        evidence={**({"file": file} if file else {}), **lines},
+        evidence={**({"file": file} if file else {}), **lines, **more},
         next_step="correct them; docs/configuration.md has every key",
     )
 

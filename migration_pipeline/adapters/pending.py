@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ def preview(
 def _plan(
     project: Project, live: Connection, identity: Identity, revision: str, reader: Reader, *, preview: bool = False
 ) -> tuple[Plan, Mapping[str, Any]]:
+    if not re.search(r"\w", revision):  # such as an empty variable of a script: Alembic asserts that it is none
+        raise errors.NoPlan(f'"{revision}" names no revision.', next_step="just plan, or just migrate head")
     try:
         facts = alembic_project.plan(project, live, revision, reader, preview=preview)
     except errors.ProjectFailed as error:
@@ -71,8 +75,12 @@ def plan_or_default(project: Project, live: Connection, identity: Identity) -> P
 
 
 def checksum(path: str) -> str:
+    return hashlib.sha256(_content(Path(path))).hexdigest()
+
+
+def _content(path: Path) -> bytes:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return path.read_bytes()
     except OSError as error:
         raise errors.NoPlan(
             f'The file "{path}" cannot be read.', evidence={"reason": error.strerror}, next_step="just plan"
@@ -85,7 +93,7 @@ def checksum_of_folders(folders: Iterable[str]) -> str:
     for folder in folders:
         for path in sorted(Path(folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(folder)} {checksum(str(path))}\n".encode())
+                digest.update(os.fsencode(path.relative_to(folder)) + f" {checksum(str(path))}\n".encode())
     return digest.hexdigest()
 
 
@@ -113,5 +121,5 @@ def sources(plan: Plan) -> dict[str, str]:
 
 def annotations_of(plan: Plan, safety_file: Path | None) -> Mapping[str, annotations.Annotation]:
     """Return what each revision declares: in its own file, else in the safety file."""
-    elsewhere = annotations.from_safety_file(safety_file.read_text("utf-8", "replace") if safety_file else "")
-    return {revision.id: elsewhere.annotation(revision.id, Path(revision.path).read_bytes()) for revision in plan.revisions}
+    elsewhere = annotations.from_safety_file(_content(safety_file).decode("utf-8-sig", "replace") if safety_file else "")
+    return {revision.id: elsewhere.annotation(revision.id, _content(Path(revision.path))) for revision in plan.revisions}

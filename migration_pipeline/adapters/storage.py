@@ -5,6 +5,7 @@ A dump is written as `.partial`, flushed, and linked to its name, which must not
 
 import contextlib
 import fcntl
+import fnmatch
 import hashlib
 import os
 import time
@@ -67,24 +68,24 @@ class FolderStore:
     def read(self, backup_id: str) -> Backup:
         """Return one backup; raise Failure when its manifest is missing or cannot be understood."""
         try:
-            manifest = manifests.validate_json(self._manifest(backup_id).read_bytes())
+            manifest = manifests.validate_json(_content(self._manifest(backup_id)))
         except (OSError, ValueError):
             raise errors.Failure(
                 f'The manifest of backup "{backup_id}" is missing or damaged: it is no backup.',
                 next_step="just backups",
             ) from None
-        if manifest.format != backups.FORMAT or manifest.id != backup_id or not self.dump(backup_id).exists():
+        if manifest.format != backups.FORMAT or manifest.id != backup_id or not self.dump(backup_id).is_file():
             raise errors.Failure(f'Backup "{backup_id}" does not fit its manifest.', next_step="just backups")
         return Backup(manifest=manifest, location=str(self.dump(backup_id)))
 
     def all(self) -> tuple[list[Backup], list[Rejected]]:
         """Return the backups, newest first, and what looks like one and is none."""
         found, rejected = [], []
-        for path in sorted(self.folder.glob("backup_*.json")) if self.folder.is_dir() else ():
+        for path in self._paths("backup_*.json"):
             try:
                 found.append(self.read(path.stem))
             except errors.Failure as error:
-                rejected.append(Rejected(id=path.stem, reason=error.what))
+                rejected.append(Rejected(id=errors.printable(path.stem), reason=errors.printable(error.what)))
         return backups.newest_first(found), rejected
 
     def is_intact(self, backup: Backup) -> bool:
@@ -100,10 +101,12 @@ class FolderStore:
 
     def sweep(self) -> None:
         """Remove what a dead run left: partial files that nobody has locked."""
-        for partial in self.folder.glob("*.partial"):
-            with contextlib.suppress(OSError), partial.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                partial.unlink()
+        for partial in self._paths("*.partial"):
+            with contextlib.suppress(OSError):
+                if partial.is_file():
+                    with partial.open("rb") as file:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        partial.unlink()
 
     def keep(self, name: str, text: bytes) -> None:
         """Keep a record beside the backups."""
@@ -111,8 +114,27 @@ class FolderStore:
         self._write(self.folder / name, text)
 
     def records(self, pattern: str) -> list[bytes]:
-        """Return the records kept under names of this pattern, oldest first."""
-        return [path.read_bytes() for path in sorted(self.folder.glob(pattern))] if self.folder.is_dir() else []
+        """Return the records kept under names of this pattern, oldest first; one that cannot be read is empty."""
+        texts = []
+        for path in self._paths(pattern):
+            try:
+                texts.append(_content(path))
+            except OSError:
+                texts.append(b"")
+        return texts
+
+    def _paths(self, pattern: str) -> list[Path]:
+        """Return what lies in the folder under names of this pattern, in order; nothing where there is no folder yet."""
+        try:
+            return sorted(path for path in self.folder.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise errors.Failure(
+                "The backup folder cannot be read.",
+                evidence={"folder": self.folder, "reason": error.strerror},
+                next_step="name a folder that can be read in BACKUP_LOCATION, then: just backups",
+            ) from None
 
     def _manifest(self, backup_id: str) -> Path:
         return self.folder / f"{backup_id}.json"
@@ -171,3 +193,10 @@ class FolderStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file holds; a pipe under its name would be waited for, and a device read for ever."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return path.read_bytes()

@@ -1,5 +1,6 @@
 """The console script: parse, run the job, draw its events, ask, exit code. The only owner of the terminal."""
 
+import io
 import sys
 
 import click
@@ -38,7 +39,9 @@ def main() -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        told = io.StringIO()
+        error.show(told)  # it repeats what was typed, or pasted
+        click.echo("\n".join(map(errors.printable, told.getvalue().splitlines())), err=True)
         code = error.exit_code
     except errors.MigrationPipelineError as error:
         Terminal().error(error)

@@ -45,7 +45,7 @@ def found(value: Any) -> tuple[str, list[RenderableType]]:
     """Return what a step found: a line, and what is drawn below it."""
     if isinstance(value, Preflight):
         return _preflight(value)
-    return _line(value), _notes(value.notes) if isinstance(value, UpgradeResult) else []
+    return errors.printable(_line(value)), _notes(value.notes) if isinstance(value, UpgradeResult) else []
 
 
 def _line(value: Any) -> str:
@@ -75,13 +75,13 @@ def _line(value: Any) -> str:
 def _preflight(value: Preflight) -> tuple[str, list[RenderableType]]:
     notes = _notes(value.notes)
     if value.plan.is_empty:
-        return f"nothing is pending; the database is at {', '.join(value.plan.current) or 'no revision'}", notes
-    line = f"{_count(len(value.plan.revisions), 'revision')} pending, from {value.plan.route}"
+        return errors.printable(f"nothing is pending; the database is at {', '.join(value.plan.current) or 'no revision'}"), notes
+    line = errors.printable(f"{_count(len(value.plan.revisions), 'revision')} pending, from {value.plan.route}")
     return line, [*notes, plan_table(value.plan)]
 
 
 def _notes(notes: Sequence[str]) -> list[RenderableType]:
-    return [Text(f"    note: {note}", style="yellow") for note in notes]
+    return [_plain(f"    note: {note}", "yellow") for note in notes]
 
 
 def _verified(value: VerifiedBackup) -> str:
@@ -93,7 +93,7 @@ def _verified(value: VerifiedBackup) -> str:
 def plan_table(plan: Plan, declared: dict[str, str] | None = None) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for revision in plan.revisions:
-        table.add_row(Text(revision.id, style="cyan"), revision.title, (declared or {}).get(revision.id, ""))
+        table.add_row(_plain(revision.id, "cyan"), _plain(revision.title), _plain((declared or {}).get(revision.id, "")))
     return Padding(table, (0, 0, 0, 4))
 
 
@@ -101,8 +101,8 @@ def ledger(plan: Plan, report: SafetyReport) -> RenderableType:
     """Return what will be lost, revision by revision."""
     lines: list[RenderableType] = [Text()]
     for revision, losses in reports.by_revision(report).items():
-        lines.append(Text.assemble((f"  {revision} ", "cyan"), (plan.named(revision).title, "bold")))
-        lines += [Text(f"      {line}", style="red") for line in losses]
+        lines.append(Text.assemble(_plain(f"  {revision} ", "cyan"), _plain(plan.named(revision).title, "bold")))
+        lines += [_plain(f"      {line}", "red") for line in losses]
     lines.append(Text(f"  plan {plan.fingerprint[:8]}", style="dim"))
     lines.append(Text())
     return Group(*lines)
@@ -111,12 +111,15 @@ def ledger(plan: Plan, report: SafetyReport) -> RenderableType:
 def preview(value: Preview) -> RenderableType:
     """Return the pending revisions with what they declare."""
     if value.plan.is_empty:
-        return Text(f"Nothing is pending; the database is at {', '.join(value.plan.current) or 'no revision'}.")
+        return _plain(f"Nothing is pending; the database is at {', '.join(value.plan.current) or 'no revision'}.")
     table = Table("revision", "title", "declares", "its SQL predicts", box=None, padding=(0, 3, 0, 0), header_style="dim")
     for revision in value.plan.revisions:
         shown = value.shown[revision.id]
-        table.add_row(Text(revision.id, style="cyan"), revision.title, _declared(shown.declares), "\n".join(shown.predicts))
-    return Group(table, Text(f"\nfrom {value.plan.route} · plan {value.plan.fingerprint[:8]} · nothing was changed", style="dim"))
+        predicts = Text("\n").join(_plain(line) for line in shown.predicts)
+        table.add_row(_plain(revision.id, "cyan"), _plain(revision.title), _declared(shown.declares), predicts)
+    return Group(
+        table, Text(), _plain(f"from {value.plan.route} · plan {value.plan.fingerprint[:8]} · nothing was changed", "dim")
+    )
 
 
 def preview_result(value: Preview) -> dict[str, Any]:
@@ -138,7 +141,12 @@ def preview_result(value: Preview) -> dict[str, Any]:
 
 def _declared(text: str) -> Text:
     styles = {"DESTRUCTIVE": "bold red", "NON_DESTRUCTIVE": "green"}
-    return Text(text, style=styles.get(text, "yellow"))
+    return _plain(text, styles.get(text, "yellow"))
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Return what a file or a database says as it is: no markup of rich, and nothing that the terminal would obey."""
+    return Text(errors.printable(text), style=style)
 
 
 def backups(found_backups: Sequence[Backup], rejected: Sequence[Rejected], now: datetime) -> RenderableType:
@@ -153,10 +161,10 @@ def backups(found_backups: Sequence[Backup], rejected: Sequence[Rejected], now: 
             Text(one.id, style="cyan", no_wrap=True),
             Text("in the future", style="red") if in_future else _ago(age),
             bytes_in_words(manifest.bytes),
-            ", ".join(manifest.heads) or "none",
+            _plain(", ".join(manifest.heads) or "none"),
             _verification(one, now),
         )
-    lines = [Text(f"{one.id}: {one.reason}", style="red") for one in rejected]
+    lines = [_plain(f"{one.id}: {one.reason}", "red") for one in rejected]
     return Group(table, *lines)
 
 
@@ -168,7 +176,7 @@ def _verification(backup: Backup, now: datetime) -> Text:
     restored = backup.manifest.restored
     if restored is None:
         failed = backup.manifest.verifications
-        return Text(f"no: {failed[-1].detail}" if failed else "not yet", style="red" if failed else "yellow")
+        return _plain(f"no: {failed[-1].detail}" if failed else "not yet", "red" if failed else "yellow")
     return Text(f"by restore, {_ago(now - restored.at)} ago, in {restored.seconds:.1f} s", style="green")
 
 

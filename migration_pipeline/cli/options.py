@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from migration_pipeline import settings
+from migration_pipeline import errors, settings
 from migration_pipeline.settings import Target
 
 target_option = click.option("--target", metavar="NAME", help="Which Target of pipeline.toml; needed where there are several.")
@@ -18,4 +18,14 @@ Command = Callable[..., Any]
 
 def load(target: str | None) -> Target:
     """Return the Target; raise SettingsError."""
-    return settings.load(os.environ, Path.cwd(), target)
+    return settings.load(os.environ, here(), target)
+
+
+def here() -> Path:
+    """Return the current folder; raise SettingsError where it was removed under the shell that stands in it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise errors.SettingsError(
+            "The current folder does not exist any more.", next_step="cd to the project's folder"
+        ) from None

@@ -57,10 +57,11 @@ MISSING = "the file has no # SAFETY: comment"
 
 def read(source: bytes) -> Annotation:
     """Read the annotation of a revision file: comment tokens only, anywhere in the file, in the file's own encoding."""
+    lines = source.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # any of the three ends a line for Python
     try:
         comments = [
             (token.start[0], token.string)
-            for token in tokenize.tokenize(io.BytesIO(source).readline)
+            for token in tokenize.tokenize(io.BytesIO(lines).readline)
             if token.type == tokenize.COMMENT
         ]
     except (tokenize.TokenError, SyntaxError, ValueError, LookupError, RecursionError) as error:

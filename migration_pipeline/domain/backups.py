@@ -1,5 +1,6 @@
 """Backups and their manifests; how they are named, and which of them count."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from migration_pipeline.domain.schema import SchemaSnapshot
 
 FORMAT = 1
 NAME = re.compile(r"backup_(\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2})")
+MOST_BYTES = 2**63 - 1
 TIME_IN_NAME = "%Y-%m-%d_%H-%M-%S"
 
 
@@ -22,6 +24,9 @@ class Verification:
     seconds: float
     passed: bool
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        _demand(self.at.tzinfo is not None and math.isfinite(self.seconds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,10 @@ class Manifest:
     verifications: tuple[Verification, ...] = ()
     #: The fingerprint of the plan that this backup was taken for, if it was taken for one.
     protects: str | None = None
+
+    def __post_init__(self) -> None:
+        _demand(self.snapshot_time.tzinfo is not None and math.isfinite(self.seconds))
+        _demand(0 <= self.bytes <= MOST_BYTES and min(self.rows.values(), default=0) >= 0)
 
     @property
     def restored(self) -> Verification | None:
@@ -105,6 +114,13 @@ class Rejected:
 
     id: str
     reason: str = field(default="")
+
+
+def _demand(condition: bool) -> None:
+    """Keep what a damaged file says out of the arithmetic with ages and sizes."""
+    if not condition:
+        message = "a time without its zone, or a number that cannot be"
+        raise ValueError(message)
 
 
 def name_at(moment: datetime) -> str:

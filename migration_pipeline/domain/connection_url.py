@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from urllib.parse import unquote
 
+from migration_pipeline.errors import UNPRINTABLE
+
 FORM = "postgresql://USER:PASSWORD@HOST:5432/DATABASE"
 DRIVERS = ("psycopg2", "psycopg", "psycopg_async", "psycopg2cffi", "asyncpg", "pg8000")
 
@@ -70,10 +72,10 @@ class WrongUrl(ValueError):
 
 def wrong_text(value: str) -> str | None:
     """Return what keeps a value out of libpq's files, which hold one value a line and know no quotes."""
-    if any(ord(character) < ord(" ") or character == "\x7f" for character in value):
-        return "holds a control character; right: printable text"
     if any("\ud800" <= character <= "\udfff" for character in value):
         return "is not UTF-8; right: UTF-8"
+    if UNPRINTABLE.search(value):
+        return "holds a control character; right: printable text"
     if value != value.rstrip() or len(value.encode()) > MAX_BYTES:
         return f"ends with white space or is too long; right: up to {MAX_BYTES} bytes that end with none"
     return None
@@ -109,6 +111,7 @@ class _Reader:
         self.driver = ""
         self.found: dict[str, str] = {}
         self.problems: list[tuple[str, str]] = []
+        self.hides_keys = False  #: of the query: they may be part of a password
 
     def read(self, url: str) -> None:
         match = re.fullmatch(r"postgres(?:ql)?(?:\+(\w*))?://(.*)", url, re.DOTALL)
@@ -126,11 +129,12 @@ class _Reader:
             return
         user, _, password = (before if at else "").partition(":")
         where, _, query = (after if at else rest).partition("?")
-        hosts, _, database = where.partition("/")
+        hosts, slash, database = where.partition("/")
         self.keep("user", user)
         self.keep("password", password)
         self.keep("dbname", database)
         self.read_addresses(hosts)
+        self.hides_keys = "pass" in query or not (at or (slash and not self.problems))  # USER:PASSWORD without its "@HOST"
         self.read_query(query)
         if "dbname" not in self.found and not any(key == "database" for key, _ in self.problems):
             self.wrong("database", f"is missing; right: {FORM}")
@@ -186,29 +190,29 @@ class _Reader:
             name, equals, value = part.partition("=")
             key = OTHER_NAMES.get(name, name)
             if not equals or not value:
-                self.wrong(self.shown(key, query), "has no value; right: KEY=VALUE")
+                self.wrong(self.shown(key), "has no value; right: KEY=VALUE")
             elif "+" in value and key not in DROPPED:
-                self.wrong(self.shown(key, query), 'holds a "+", a space for SQLAlchemy and a plus for libpq; right: %20 or %2B')
+                self.wrong(self.shown(key), 'holds a "+", a space for SQLAlchemy and a plus for libpq; right: %20 or %2B')
             else:
                 pairs.setdefault(key, []).append(value)
         for key, values in pairs.items():
             if key in {"host", "port"}:
                 values[:] = [",".join(values)]
             if len(values) > 1:
-                self.wrong(self.shown(key, query), "is given twice; right: once")
+                self.wrong(self.shown(key), "is given twice; right: once")
             else:
-                self.read_parameter(key, values[0], query)
+                self.read_parameter(key, values[0])
         count = len(self.found.get("host", "").split(","))
         if len(self.found.get("port", "").split(",")) not in {1, count}:
             self.wrong("port", "does not fit the hosts; right: one port, or one for each host")
 
-    def read_parameter(self, key: str, written: str, query: str) -> None:
+    def read_parameter(self, key: str, written: str) -> None:
         if key in REFUSED:
             self.wrong(key, f"is not supported; right: {REFUSED[key]}")
         elif key in DROPPED and key not in CHOICES:
             return
         elif key not in CHOICES and key not in NUMBERS and key not in TEXTS:
-            shown = self.shown(key, query)
+            shown = self.shown(key)
             hint = nearest(key, (*CHOICES, *NUMBERS, *TEXTS)) if shown == key else ""
             self.wrong(shown, "is no connection parameter of libpq" + (hint or "; right: remove it"))
         elif value := self.decoded(written, "database" if key == "dbname" else key):
@@ -234,8 +238,8 @@ class _Reader:
         self.found.pop("host", None)
         self.read_addresses(",".join(part.replace("%", "%25") for part in parts))
 
-    def shown(self, key: str, query: str) -> str:
+    def shown(self, key: str) -> str:
         """Return the key for a message; not one that may be part of a password with a raw "&" or "?" in it."""
         known = key in CHOICES or key in NUMBERS or key in TEXTS or key in REFUSED
-        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", key) and "password" not in query
+        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", key) and not self.hides_keys
         return key if known or plain else "a key of the query"

@@ -89,6 +89,11 @@ def make(facts: Mapping[str, Any], identity: Identity, checksums: Mapping[str, s
             evidence={"database": identity.database, "the project's heads": ", ".join(facts["heads"]) or "none"},
             next_step="check out the code that made this revision, then: just plan",
         )
+    if twice := sorted({head for head in facts["heads"] if facts["heads"].count(head) > 1}):
+        raise errors.NoPlan(
+            f'Two files have the revision "{twice[0]}".',
+            next_step="give one of them another revision and down_revision, then: just plan",
+        )
     if facts["error"] and target == "head" and len(facts["heads"]) > 1:
         raise errors.NoPlan(
             f"The project has {len(facts['heads'])} heads: there is no one way up.",

@@ -110,6 +110,10 @@ WRONG = {
     "postgresql://db/clinic?sslmod=require": [("sslmod", 'is no connection parameter of libpq; did you mean "sslmode"?')],
     "postgresql://db/clinic?pool_size=5": [("pool_size", "is no connection parameter of libpq; right: remove it")],
     "postgresql://db/clinic?password=a&b=c": [("a key of the query", "is no connection parameter of libpq; right: remove it")],
+    "postgresql://app:pa?word=1": [
+        NO_HOST, ("a key of the query", "is no connection parameter of libpq; right: remove it"), ("database", f"is missing; right: {FORM}")
+    ],
+    "postgresql://a\x9b2Jb@db/clinic": [("user", "holds a control character; right: printable text")],
     "postgresql://db/clinic?service=x": [("service", "is not supported; right: write host, user and database into the URL: no service file is read")],
     "postgresql://db/clinic?sslpassword=x": [
         ("sslpassword", "is not supported; right: use a client key without a passphrase that only its owner can read")
@@ -120,7 +124,7 @@ WRONG = {
         ("load_balance_hosts", "is not supported; right: remove it: the backup and the migration would reach different servers")
     ],
     "postgresql+pg8000://db/clinic?unix_sock=/tmp/x": [("unix_sock", "is not supported; right: write host=/FOLDER/OF/THE/SOCKET")],
-    "postgresql+nothing://db:0?sslmode=x&colour=red": [
+    "postgresql+nothing://app@db:0?sslmode=x&colour=red": [
         ("", "names a driver that is not known; right: none, or one of psycopg2, psycopg, psycopg_async, psycopg2cffi, asyncpg, pg8000"),
         ("port", "is no port; right: a number from 1 to 65535"),
         ("sslmode", "is not known; right: disable, allow, prefer, require, verify-ca, verify-full"),
