@@ -44,6 +44,16 @@ demo *options:
 test *options:
     @python -m pytest -n auto --dist worksteal "$@"
 
+# break a migration in every way we know, and write docs/faults.md
+[no-exit-message]
+faults *options:
+    @python -m migration_pipeline_tests.faults.page "$@"
+
+# migrate projects from PyPI that nobody here wrote, and write docs/strangers.md
+[no-exit-message]
+strangers *options:
+    @python -m pytest -m strangers -s migration_pipeline_tests/strangers "$@"
+
 # run everything that CI runs
 check:
     ruff check

@@ -7,7 +7,7 @@ Whatever `env.py` asks for, it gets our one connection: the drivers' `connect` f
 project reaches another database, and `commit`, `rollback`, `close` and `autocommit` of that connection do nothing outside
 a revision and stop the run inside one.
 
-Needs Python 3.8, Alembic 1.8, SQLAlchemy 1.4 and psycopg2 or psycopg; imports nothing else, and nothing of this package.
+Needs Python 3.8, Alembic 1.8, SQLAlchemy 1.4 and psycopg2, psycopg or asyncpg; imports nothing of this package.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if __name__ == "__main__":
     del sys.path[0]  # this package's folder: its modules must not hide the project's own (settings, errors, ...)
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -26,13 +27,13 @@ import re
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, List, NoReturn, Optional, TextIO
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NoReturn, Optional, TextIO, cast
 from urllib.parse import parse_qs, urlsplit
 
 Message = Dict[str, Any]
 
 GRACE_SECONDS = 3  # how long a cancelled statement has to end once the pipeline is gone
-IN_ERROR = 3  # libpq's PQTRANS_INERROR: the transaction is aborted
 
 
 class Stopped(BaseException):
@@ -108,12 +109,7 @@ class Session:
     def own_query(self, sql: str, *parameters: Any) -> Message:
         self.quiet = True
         try:
-            cursor = self.connection.cursor()
-            try:
-                cursor.execute(sql, parameters or None)
-                rows = cursor.fetchall() if cursor.description else []
-            finally:
-                cursor.close()
+            rows = self.connection.own_rows(sql, parameters)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises is the answer
             return {"error": describe(error)}
         else:
@@ -151,7 +147,7 @@ class Session:
         if self.revision is not None and not self.quiet:
             self.stop("ends transaction", "it ends the transaction itself: " + how)
         if self.has_savepoint:
-            failed = self.connection.info.transaction_status == IN_ERROR
+            failed = "error" in self.own_query("SELECT 1")
             if failed and how == "rollback()":
                 self.own_query("ROLLBACK TO SAVEPOINT migration_pipeline")
                 self.database_error = None
@@ -217,7 +213,7 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
 
         @isolation_level.setter
         def isolation_level(self, level: Any) -> None:
-            if level in (0, "AUTOCOMMIT"):
+            if level in (0, "AUTOCOMMIT", "autocommit"):
                 session.ends("autocommit")
 
         def set_isolation_level(self, level: Any) -> None:
@@ -229,17 +225,25 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
         def really_end(self, how: str) -> None:
             getattr(connection_class, how)(self)
 
+        def own_rows(self, sql: str, parameters: Any) -> List[Any]:
+            cursor = self.cursor()
+            try:
+                cursor.execute(sql, parameters or None)
+                return list(cursor.fetchall()) if cursor.description else []
+            finally:
+                cursor.close()
+
     return Guarded
 
 
-def asking(session: Session, cursor_class: Any, text: Callable[[Any, Any, str], str]) -> Any:
-    """Return a subclass of a DB-API cursor class that asks before it sends anything."""
+def asking(session: Session, cursor_class: Any, text: Callable[[Any, Any, str], str], *, numbered: bool = False) -> Any:
+    """Return a subclass of a DB-API cursor class that asks before it sends anything; `numbered`: its parameters are $1, $2."""
 
     def method(name: str) -> Any:
         original = getattr(cursor_class, name)
 
         def execute(self: Any, query: Any, parameters: Any = None, *args: Any, **kwargs: Any) -> Any:
-            instead = session.question(text(self, query, name), has_parameters=parameters is not None)
+            instead = session.question(text(self, query, name), has_parameters=parameters is not None and not numbered)
             if instead is not None:
                 query, parameters = instead, None
             if parameters is not None:
@@ -300,7 +304,151 @@ def psycopg_connection(session: Session) -> Any:
     return connection
 
 
-DRIVERS = {"psycopg2": psycopg2_connection, "psycopg": psycopg_connection}
+class Carrier:
+    """An event loop of ours in a thread of its own, and the way there from any thread and any event loop of env.py's."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.running: Any = None
+        self.carrying = False
+
+    def carry(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a function that waits by SQLAlchemy's `await_`: in a greenlet on our loop, where we may be already."""
+        from sqlalchemy.util import greenlet_spawn
+
+        if threading.current_thread() is self.thread:
+            return function(*args, **kwargs)
+        self.carrying = True
+        try:
+            return self.wait_for(greenlet_spawn(function, *args, **kwargs))
+        finally:
+            self.carrying = False
+
+    def wait_for(self, awaitable: Any) -> Any:
+        import asyncio
+
+        from sqlalchemy.util import await_only
+
+        if threading.current_thread() is self.thread:
+            return await_only(awaitable)
+        self.running = asyncio.run_coroutine_threadsafe(awaitable, self.loop)
+        return self.running.result()
+
+    def cancel(self) -> None:
+        if self.running is not None:
+            self.running.cancel()
+
+    def carried(self, cursor_class: Any, *names: str) -> Any:
+        """Return a subclass of SQLAlchemy's asyncpg cursor, these methods of which are carried."""
+
+        def method(original: Any) -> Any:
+            return lambda cursor, *args, **kwargs: self.carry(original, cursor, *args, **kwargs)
+
+        def execute(cursor: Any, query: str, parameters: Any = None) -> None:
+            several = parameters is None and is_several(query)  # ours, in the place of the project's: only one can be prepared
+            self.carry(self.simple if several else cursor_class.execute, cursor, query, *([] if several else [parameters]))
+
+        methods = {name: method(getattr(cursor_class, name)) for name in names}
+        return type("Carried", (cursor_class,), {**methods, "execute": execute})
+
+    def simple(self, adapter: Any, sql: str) -> None:
+        """Send one or several statements as they are: asyncpg prepares only one."""
+        self.wait_for(adapter._connection.execute(sql))
+
+    def rows(self, adapter: Any, sql: str, parameters: Any) -> List[Any]:
+        for number in range(1, len(parameters) + 1):
+            sql = sql.replace("%s", "$" + str(number), 1)
+        prepared = self.wait_for(adapter._connection.prepare(sql))  # each time anew: DDL makes a kept plan invalid
+        found = self.wait_for(prepared.fetch(*parameters))
+        return [[value.decode() if isinstance(value, bytes) else value for value in row] for row in found]
+
+    def sealed(self, session: Session, connection_class: Any) -> Any:
+        """Return a subclass of asyncpg's own connection that only what we carry may use: nobody else asks before it sends."""
+
+        def method(original: Any) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                if not self.carrying:
+                    session.stop("past SQLAlchemy", "it talks to asyncpg's own connection, past SQLAlchemy")
+                return original(*args, **kwargs)
+
+            return call
+
+        sends = re.compile("execute|fetch|prepare|cursor|copy_|transaction$|reset$|close$|terminate$")
+        names = [name for name in vars(connection_class) if sends.match(name)]
+        return type("Sealed", (connection_class,), {name: method(getattr(connection_class, name)) for name in names})
+
+
+QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$""", re.DOTALL)
+
+
+def is_several(sql: str) -> bool:
+    """Tell whether a text of the pipeline's is more than one statement: asyncpg sends it only as it is, and returns no rows."""
+    return ";" in QUOTED.sub("", sql)
+
+
+def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:
+    """Return a subclass of SQLAlchemy's own adapter of asyncpg connections; what waits for the server is carried."""
+    from sqlalchemy.dialects.postgresql import asyncpg
+
+    adapter: Any = asyncpg.AsyncAdapt_asyncpg_connection
+    numbered = "numeric" in asyncpg.PGDialect_asyncpg.default_paramstyle  # SQLAlchemy 1.4 writes %s, and % as %%
+
+    def asks(cursor_class: Any, *names: str) -> Any:
+        return asking(session, carrier.carried(cursor_class, *names), lambda _, query, __: str(query), numbered=numbered)
+
+    cursors = asks(asyncpg.AsyncAdapt_asyncpg_cursor, "executemany")
+    streams = asks(asyncpg.AsyncAdapt_asyncpg_ss_cursor, "fetchone", "fetchmany", "fetchall", "close")
+
+    class Adapter(guarded(session, adapter)):  # type: ignore[misc]
+        def cursor(self, server_side: bool = False) -> Any:
+            return (streams if server_side else cursors)(self)
+
+        def run_async(self, function: Any) -> Any:
+            return carrier.wait_for(function(self._connection))
+
+        def own_rows(self, sql: str, parameters: Any) -> List[Any]:
+            if is_several(sql):
+                carrier.carry(carrier.simple, self, sql)
+                return []
+            return list(carrier.carry(carrier.rows, self, sql, parameters))
+
+        def really_end(self, how: str) -> None:
+            carrier.carry(getattr(adapter, how), self)
+
+        def terminate(self) -> None:
+            pass
+
+    Adapter.carry = carrier.carry
+    Adapter.cancel = carrier.cancel
+    return Adapter
+
+
+def asyncpg_connection(session: Session) -> Any:
+    from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+
+    asyncpg, make_dbapi = importlib.import_module("asyncpg"), cast("Any", AsyncAdapt_asyncpg_dbapi)
+    carrier = Carrier()
+    ours = session.parameters(session.options)
+    opening = original["asyncpg"](
+        session.start["asyncpg_url"],
+        server_settings={name: ours[name] for name in ("options", "application_name")},
+        passfile=ours.get("passfile"),
+        connection_class=carrier.sealed(session, asyncpg.Connection),
+    )
+
+    def begun() -> Any:
+        connection = asyncpg_adapter(session, carrier)(make_dbapi(asyncpg), carrier.wait_for(opening))
+        carrier.wait_for(connection._start_transaction())
+        return connection
+
+    return carrier.carry(begun)
+
+
+DRIVERS = {"psycopg2": psycopg2_connection, "psycopg": psycopg_connection, "asyncpg": asyncpg_connection}
 original: Dict[str, Any] = {}  # driver → its own `connect`
 
 
@@ -331,7 +479,7 @@ def replace_psycopg(session: Session, psycopg: Any) -> None:
 
 
 def replace_asyncpg(session: Session, asyncpg: Any) -> None:
-    connect = asyncpg.connect
+    connect = original["asyncpg"] = asyncpg.connect
 
     def connect_here(dsn: Optional[str] = None, **given: Any) -> Any:
         asked = {name: values[-1] for name, values in parse_qs(urlsplit(dsn or "").query).items() if name in ASYNCPG_SETTINGS}
@@ -343,8 +491,29 @@ def replace_asyncpg(session: Session, asyncpg: Any) -> None:
     asyncpg.connect = connect_here
 
 
+def replace_from_thread(_session: Session, from_thread: Any) -> None:
+    """Let an env.py that expects to run in a worker thread of AnyIO's reach an event loop from here, the main thread."""
+
+    def replaced(run: Any) -> Any:
+        def run_here(function: Any, *args: Any, **kwargs: Any) -> Any:
+            if kwargs or threading.current_thread() is not threading.main_thread():
+                return run(function, *args, **kwargs)
+            with from_thread.start_blocking_portal() as portal:
+                return portal.call(function, *args)
+
+        return run_here
+
+    from_thread.run = replaced(from_thread.run)
+    from_thread.run_sync = replaced(from_thread.run_sync)
+
+
 ASYNCPG_SETTINGS = ("options", "search_path", "role")  # of what asyncpg takes from a DSN for a setting
-REPLACE = {"psycopg2": replace_psycopg2, "psycopg": replace_psycopg, "asyncpg": replace_asyncpg}
+REPLACE = {
+    "psycopg2": replace_psycopg2,
+    "psycopg": replace_psycopg,
+    "asyncpg": replace_asyncpg,
+    "anyio.from_thread": replace_from_thread,
+}
 
 
 class ReplaceConnect:
@@ -397,23 +566,34 @@ def watch_asynchronous_connections(session: Session) -> None:
 
 def alembic_connection(session: Session, given: Any) -> Any:
     """Return the SQLAlchemy connection that Alembic shall use: the given one where it is ours, else one made of ours."""
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import NullPool
-
+    if given is not None and given.dialect.name != "postgresql":
+        session.stop("other database", "it connects with " + given.dialect.name + ", not with PostgreSQL")
     if given is not None and not getattr(given.dialect, "is_async", False):
         record = given.connection
         raw = getattr(record, "dbapi_connection", None) or record.connection
         if raw is not session.connection:
-            session.stop("other database", "env.py connects with " + given.dialect.name + ", not with psycopg or psycopg2")
+            session.stop("other database", "it connects with " + given.dialect.driver + ", not with psycopg or psycopg2")
         connection = given
     else:
-        driver = next(name for name in DRIVERS if installed(name))
-        connection = create_engine("postgresql+" + driver + "://", poolclass=NullPool).connect()
+        wanted = () if given is None else (given.dialect.driver,)  # the one that the revisions are written for
+        connection = own_connection(session, next(name for name in (*wanted, *DRIVERS) if name in DRIVERS and installed(name)))
         if given is not None:
             connection = with_settings_of(session, given, connection)
     if not connection.in_transaction():
         connection.begin()
     return connection
+
+
+def own_connection(session: Session, driver: str) -> Any:
+    """Return a SQLAlchemy connection made of ours."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    if driver != "asyncpg":
+        return create_engine("postgresql+" + driver + "://", poolclass=NullPool).connect()
+    engine = create_engine("postgresql+asyncpg://", poolclass=NullPool, creator=lambda: session.connect(driver, ""))
+    engine.dialect.is_async = False  # our connection waits by itself
+    return session.connect(driver, "").carry(engine.connect)
 
 
 SETTINGS = """
@@ -532,10 +712,26 @@ def driver_url(start: Message, config: Any) -> str:
     if wanted not in start["urls"] or not installed(wanted):
         wanted = next(name for name in DRIVERS if installed(name))
     url, settings = str(start["urls"][wanted]).replace("%", "%%"), re.search(r"[?&](options=[^&]*)", written)
-    if settings is None or wanted not in DRIVERS:
+    if settings is None or wanted == "asyncpg":
         return url
     address, _, query = url.partition("?")
     return address + "?" + "&".join([*(pair for pair in query.split("&") if pair and pair[:8] != "options="), settings[1]])
+
+
+def folder_of(config_file: str) -> str:
+    """Return the folder to run env.py in: the configuration's, or the one above it that its script_location starts at.
+
+    `alembic -c db/alembic.ini` is often called in the folder above, and its relative paths are then meant from there.
+    """
+    from alembic.config import Config
+
+    config = Config(config_file)
+    written = config.file_config.get(config.config_ini_section, "script_location", raw=True, fallback="")
+    own = Path(config_file).parent
+    if (own / written).is_dir():
+        return str(own)
+    places = {folder: folder / written for folder in own.parents}
+    return str(next((folder for folder, place in places.items() if place.is_dir() and own in (place, *place.parents)), own))
 
 
 def watched(session: Session, step: Any) -> Any:
@@ -604,6 +800,12 @@ def describe(error: BaseException) -> Message:
     diagnosis = getattr(cause, "diag", None)
     told: Message = {"type": type(cause).__name__}
     told["sqlstate"] = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    answer = cause if hasattr(cause, "constraint_name") else cause.__cause__  # asyncpg's error, or SQLAlchemy's copy of it
+    if hasattr(answer, "constraint_name"):
+        for name in ("schema_name", "table_name", "column_name", "constraint_name"):
+            told[name] = getattr(answer, name)
+        told["message_primary"] = getattr(answer, "message", None)
+        told["source_function"] = getattr(answer, "server_source_function", None)
     if diagnosis is not None:
         for name in ("message_primary", "schema_name", "table_name", "column_name", "constraint_name", "source_function"):
             told[name] = getattr(diagnosis, name, None)
@@ -618,7 +820,7 @@ def failure(session: Session, error: BaseException) -> Message:
         "type": kind.__module__ + "." + kind.__qualname__,
         "stopped": error.kind if isinstance(error, Stopped) else None,
         # a database error speaks through `describe`: its own text holds DETAIL and parameters
-        "message": None if hasattr(error, "orig") or hasattr(error, "diag") else str(error),
+        "message": None if any(hasattr(error, name) for name in ("orig", "diag", "sqlstate")) else str(error),
         "revision": session.revision,
         "connected": session.connection is not None,
         "statement": session.statement if session.revision else None,
@@ -641,12 +843,12 @@ def main() -> None:
 
         pipe.send(event="hello", python=sys.version.split()[0], alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__)
         start = pipe.receive()
-        os.environ.update(start["environment"])
-        os.chdir(start["folder"])
         session = Session(pipe, start)
+        os.environ.update(start["environment"])
+        os.chdir(folder_of(start["config"]))
         sys.meta_path.insert(0, ReplaceConnect(session))
         if not any(installed(name) for name in DRIVERS):
-            session.stop("no driver", "neither psycopg2 nor psycopg is installed in the project's environment")
+            session.stop("no driver", "neither psycopg2, psycopg nor asyncpg is installed in the project's environment")
         watch_asynchronous_connections(session)
         run(session)
         if session.error is None and start["mode"] in ("rehearse", "upgrade"):
@@ -658,7 +860,8 @@ def main() -> None:
             return
         session.error = session.error or failure(session, error)
     if session.connection is not None:
-        session.connection.really_end("rollback")
+        with contextlib.suppress(Exception):  # a lost connection is rolled back by the server
+            session.connection.really_end("rollback")
     pipe.send(event="ended", how="rolled back", error=session.error)
 
 

@@ -77,7 +77,7 @@ def wrong_settings(problems: Mapping[str, list[str]], *, file: Path | None = Non
     lines = {key: "\n".join(clauses[:MOST_TOLD]) for key, clauses in [*problems.items()][:MOST_TOLD]}
     more = {"more": f"{len(problems) - MOST_TOLD} keys"} if len(problems) > MOST_TOLD else {}
     return SettingsError(
-        f"{subject} {'is' if count == 1 else 'are'} wrong.",
+        f"{subject} {'is' if count == 1 else 'are'} wrong; nothing was started.",
         evidence={**({"file": file} if file else {}), **lines, **more},
         next_step="correct them; docs/configuration.md has every key",
     )

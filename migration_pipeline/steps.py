@@ -9,6 +9,7 @@ and both must be for the very plan that it runs.
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import attempts, comparison, dump, losses, pending, postgres, snapshot
@@ -30,6 +31,7 @@ def preflight(place: Workplace, revision: str) -> Preflight:
     plan = pending.plan(place.project, place.live, place.identity(server), revision)
     notes = (*place.history_notes(plan), *pending.notes(plan, place.live))
     if plan.is_empty:
+        place.sweep_if_nobody_runs()
         return Preflight(plan=plan, recent_backup=None, notes=notes)
     conditions.examine_scratch(
         place.scratch_server,
@@ -83,6 +85,8 @@ def backup(place: Workplace, plan: Plan, *, protects: bool) -> Backup:
     place.sweep()
     version_table = (plan.version_table_schema, plan.version_table)
     with snapshot.exported(place.live) as moment:
+        if protects:
+            _check_current(plan, postgres.version_rows(moment.session, *version_table))
         server = postgres.server(moment.session)
         programs = place.programs(server.major)
         started = time.monotonic()
@@ -248,10 +252,17 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
 
 def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: UpgradeResult) -> PostCheck:
     """Look at the live database once more: the planned heads, the rehearsed schema, nothing invalid."""
-    with postgres.session(place.live, purpose="post-check", autocommit=False) as opened:
-        heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
-        after = snapshot.schema_of(opened)
-        invalid = [row[0] for row in postgres.rows(opened, postgres.INVALID_INDEXES)]
+    try:
+        with postgres.session(place.live, purpose="post-check", autocommit=False) as opened:
+            heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
+            after = snapshot.schema_of(opened)
+            invalid = [row[0] for row in postgres.rows(opened, postgres.INVALID_INDEXES)]
+    except errors.Failure as error:
+        raise errors.PostCheckFailed(
+            "The upgrade is committed, but the database could not be looked at again.",
+            evidence=error.evidence,
+            next_step="once the server answers: just plan",
+        ) from None
     problems: dict[str, str] = {}
     if heads != rehearsal.heads_after:
         problems["version table"] = f"{', '.join(heads) or 'empty'}, planned: {', '.join(rehearsal.heads_after)}"
@@ -266,17 +277,52 @@ def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: Upgra
     return PostCheck(heads=heads, schema_fingerprint=after.fingerprint)
 
 
-def whereabouts(place: Workplace, plan: Plan) -> str:
-    """Say where the live database is, as looked at now: for a run that was interrupted."""
+def standing(place: Workplace, plan: Plan | None, step: str, *, refused: bool = False) -> dict[str, str]:
+    """Say where the live database is, as looked at now, and which backup is safe: for a run that ended before its end."""
+    step = "" if refused else step  # a refused upgrade is none: what is there now, something else has brought
+    if plan is None:
+        return {"state": "nothing was begun; the database was only read"}
+    return {"state": _whereabouts(place, plan, step), "safe": _safe(place, plan)}
+
+
+def _whereabouts(place: Workplace, plan: Plan, step: str) -> str:
     try:
         with postgres.session(place.live, purpose="looks") as opened:
             heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
     except errors.MigrationPipelineError:
-        return "unknown: the server does not answer; PostgreSQL rolls back what was not committed"
+        known = {
+            "upgrade": "unknown: the server does not answer; PostgreSQL rolls back what was not committed",
+            "post_check": "the upgrade was committed; the server does not answer now",
+        }
+        return known.get(step, "the server does not answer; this run had not begun to change the database")
     at = f"the database is at {', '.join(heads) or 'no revision'}"
     if heads == plan.current:
         return f"{at}, as before"
-    return f"the upgrade was committed; {at}" if heads == plan.heads else at
+    committed = heads == plan.heads and step in {"upgrade", "post_check"}
+    return f"the upgrade was committed; {at}" if committed else f"{at}, where something else has brought it"
+
+
+def _safe(place: Workplace, plan: Plan) -> str:
+    """Name the newest backup of this database that was verified by a restore, as the store has it now."""
+    try:
+        found, _ = place.store.all()
+    except errors.MigrationPipelineError as error:
+        return f"unknown: {error.what}"
+    ours = [one for one in found if one.manifest.identity == plan.identity and one.manifest.restored is not None]
+    if not ours:
+        return "no verified backup of this database is in the store"
+    moment = ours[0].manifest.snapshot_time.astimezone(UTC)
+    return f"{ours[0].id}, verified by a restore, holds the database as it was at {moment:%H:%M:%S} UTC on {moment:%Y-%m-%d}"
+
+
+def _check_current(plan: Plan, heads: tuple[str, ...]) -> None:
+    """Raise Stale when somebody has migrated the database between the plan and the lock."""
+    if heads != plan.current:
+        raise errors.Stale(
+            "The database was migrated after the plan was made; this run changed nothing.",
+            evidence={"planned from": ", ".join(plan.current) or "no revision", "now": ", ".join(heads) or "no revision"},
+            next_step="just plan, which shows what is left to do",
+        )
 
 
 def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> None:

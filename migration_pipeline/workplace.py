@@ -11,7 +11,7 @@ from typing import Protocol
 import pydantic
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import binaries, dump, locks, postgres, roles, scratch
+from migration_pipeline.adapters import belongings, binaries, dump, locks, postgres, roles, scratch
 from migration_pipeline.adapters.locks import AdvisoryLock
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.storage import FolderStore
@@ -103,17 +103,14 @@ class Workplace:
         return binaries.find(major, self.target.pg_bin)
 
     def hold_lock(self) -> None:
-        """Take the migration lock, or make sure that it is still ours. Raise Locked."""
+        """Take the migration lock, or make sure that it is still ours. Raise Locked, ServerUnreachable, Stale."""
         if self._lock is None:
-            purpose = f"{self.target.name} run {self.run_id[:8]}"
-            maintenance = self.live.replace(database=self.target.maintenance_database)
-            self._lock = AdvisoryLock(maintenance, f"database {self.live.database}", purpose)
+            self._lock = self._new_lock()
             self._open.callback(self._lock.release)
             locks.acquire(self._lock, wait=self.target.migration_lock_wait)
         if not self._lock.is_held():  # somebody else may have come between: what was checked under it counts no more
-            raise errors.Stale(
-                "The migration lock was lost: its connection was cut. Nothing was changed.", next_step="just migrate"
-            )
+            self.server_time()
+            raise errors.Stale("The migration lock was lost: its connection was cut.", next_step="just migrate")
 
     def restored(self, backup: Backup) -> tuple[Connection, float]:
         """Return a scratch database that holds the backup, and the seconds that the restore took (0: it was there already)."""
@@ -161,7 +158,10 @@ class Workplace:
 
     def history_notes(self, plan: Plan) -> Iterator[str]:
         """Yield what an operator should know of the past: a revision that no run of ours applied."""
-        records = [migrations.validate_json(text) for text in self.store.records("migration_*.json")]
+        texts = self.store.records("migration_*.json")
+        records = [record for record in map(_migration, texts) if record is not None]
+        if len(records) < len(texts):
+            yield f"{len(texts) - len(records)} of {len(texts)} records of earlier migrations in {self.store.folder} are damaged"
         ours = [record for record in records if record.identity == plan.identity]
         at = ", ".join(plan.current)
         if at and not ours:
@@ -170,11 +170,34 @@ class Workplace:
             left = ", ".join(ours[-1].heads_after)
             yield f"the database is at {at or 'no revision'}, and the last run of this pipeline left it at {left}"
 
+    def sweep_if_nobody_runs(self) -> None:
+        """Sweep where no migration follows; a run that is under way, or what cannot be swept now, keeps nobody waiting."""
+        with contextlib.suppress(errors.MigrationPipelineError):
+            lock = self._new_lock()
+            if lock.try_acquire():
+                try:
+                    self.sweep()
+                finally:
+                    lock.release()
+
+    def _new_lock(self) -> AdvisoryLock:
+        maintenance = self.live.replace(database=self.target.maintenance_database)
+        return AdvisoryLock(maintenance, f"database {self.live.database}", f"{self.target.name} run {self.run_id[:8]}")
+
     def sweep(self) -> list[str]:
         """Remove what dead runs left: scratch databases and partial files. Only under the migration lock."""
         self.store.sweep()
+        belongings.sweep()
         return scratch.sweep(self.scratch_server, self.target.maintenance_database)
 
     def close(self) -> None:
         self._open.close()
         self._copy = None
+
+
+def _migration(text: bytes) -> Migration | None:
+    """Return a record of a migration, or None for what is none."""
+    try:
+        return migrations.validate_json(text)
+    except ValueError:
+        return None

@@ -49,9 +49,10 @@ class Observer(Protocol):
 class QueryFailed(Exception):
     """One of our own queries failed inside the runner's transaction."""
 
-    def __init__(self, sqlstate: str | None, message: str) -> None:
+    def __init__(self, sqlstate: str | None, message: str, kind: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+        self.kind = kind  #: the driver's class of error
 
 
 class TimedOut(errors.ProjectFailed):
@@ -75,10 +76,12 @@ class Session:
         """Run our own SQL inside the runner's transaction; raise QueryFailed."""
         self.send(query=sql)
         reply = self.receive()
+        if reply.get("event") == "ended":  # something ended the run while it waited for us
+            raise failed(self._project, reply["error"])
         if "error" in reply:
             told = reply["error"]
             message = redaction.server_message(told.get("sqlstate") or "", told.get("message_primary") or told["type"])
-            raise QueryFailed(told.get("sqlstate"), message)
+            raise QueryFailed(told.get("sqlstate"), message, told["type"])
         rows: list[list[Any]] = reply["rows"]
         return rows
 
@@ -99,7 +102,13 @@ class Session:
                 raise self._died()
             self._buffer += more
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: Message = json.loads(line)
+        try:
+            message: Message = json.loads(line)
+        except ValueError:
+            raise errors.ProjectFailed(
+                "The project wrote into the pipe from its interpreter to us; the server rolls its transaction back.",
+                next_step="find what writes to file descriptors that it did not open, then: just plan",
+            ) from None
         return message
 
     def _died(self) -> errors.ProjectFailed:
@@ -110,7 +119,9 @@ class Session:
                 "interpreter": self._project.python,
                 "ended by": signal.Signals(-code).name if code < 0 else f"exit code {code}",
             },
-            next_step="check PROJECT_PYTHON: it must be a Python 3.8 or newer with the project's packages",
+            next_step="find out what ended it (out of memory? the kernel's log says so), then: just migrate"
+            if code < 0
+            else "check PROJECT_PYTHON: it must be a Python 3.8 or newer with the project's packages",
         )
 
 

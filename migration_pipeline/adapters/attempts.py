@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import execution, losses, pending, postgres
+from migration_pipeline.adapters import execution, explanation, losses, pending, postgres
 from migration_pipeline.adapters.alembic_project import QueryFailed, Session, Stop
 from migration_pipeline.adapters.execution import Execution, Ran
 from migration_pipeline.adapters.failed_run import RunFailed
-from migration_pipeline.adapters.measurement import Measurement, sequences_query
+from migration_pipeline.adapters.measurement import Measurement
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, quoted
 from migration_pipeline.domain import effects, redaction, statements
@@ -21,14 +21,8 @@ from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.effects import Loss, Rehearsal, RevisionEffects, Tolerance
 from migration_pipeline.domain.plan import Plan
 
-#: Kinds of Stop after which the revision itself must change: it cannot be rolled back as a whole.
-NOT_TRANSACTIONAL = frozenset(
-    {"ends transaction", "half run", "not transactional", "transaction control", "second connection", "non-transactional"}
-)
 BACK_OFF_SECONDS = 1.0
-ONLY_SCRATCH = "only the scratch database was touched; the live database is as it was"
 OUTCOME_SECONDS = 60  # how long a server that restarts is asked what became of the transaction
-MEND = "mend what is named above, then: just migrate"
 Show = Callable[[str], None]
 
 
@@ -82,34 +76,15 @@ def _rehearse(
     try:
         execution.run(project, copy, plan.target, run)
     except RunFailed as error:
-        raise _refused_or_failed(error) from None
+        raise explanation.of_rehearsal(error) from None
     except QueryFailed as error:
-        raise errors.RehearsalFailed(
-            "The rehearsal failed at its end: a deferred constraint is violated, or a measurement was not possible.",
-            evidence={"server": f"{error.sqlstate} {error}", "state": ONLY_SCRATCH},
-            next_step=MEND,
-        ) from None
+        raise explanation.of_rehearsal_end(error) from None
     except BaseException:
         _gone(copy, run)
         raise
     if run.ran is None:
-        raise errors.RehearsalFailed("The rehearsal ended before its last revision.", next_step=MEND)
+        raise errors.RehearsalFailed("The rehearsal ended before its last revision.", next_step=explanation.MEND)
     return run.ran
-
-
-def _refused_or_failed(error: RunFailed) -> errors.MigrationPipelineError:
-    evidence = {**error.evidence, "state": ONLY_SCRATCH}
-    if error.stopped in NOT_TRANSACTIONAL:
-        return errors.CannotRollBack(
-            error.what,
-            evidence=evidence,
-            next_step="write the revision so that one transaction can hold it, then: just migrate",
-        )
-    if error.stopped:
-        return errors.NotAllowed(error.what, evidence=evidence, next_step="change what is named above, then: just migrate")
-    return errors.RehearsalFailed(
-        f"The rehearsal failed. {error.what}", evidence=evidence, next_step="mend the revision, then: just migrate"
-    )
 
 
 def upgrade(
@@ -152,7 +127,7 @@ def upgrade(
         if run.ran is not None and outcome == "committed":
             return Done(ran=run.ran, seconds=time.monotonic() - started, attempts=attempt)
         if getattr(failure, "sqlstate", None) != postgres.LOCK_NOT_AVAILABLE or attempt == tries:
-            raise _explained(failure, live, plan, run, outcome, attempt, backup_id)
+            raise explanation.of_upgrade(failure, live, plan, run, outcome, attempt, backup_id)
         time.sleep(BACK_OFF_SECONDS * attempt)
     message = "unreachable"
     raise AssertionError(message)
@@ -196,63 +171,6 @@ def new_statements(rehearsal: Rehearsal, live: Sequence[RevisionEffects]) -> Ite
         for statement in one.statements:
             if statements.shape(statement) not in rehearsed.get(one.revision, set()):
                 yield f"{one.revision} sends what it did not send in the rehearsal: {redaction.one_line(statement.sql)}"
-
-
-def _explained(
-    failure: Exception | None, live: Connection, plan: Plan, run: Execution, outcome: str | None, attempt: int, backup_id: str
-) -> errors.MigrationPipelineError:
-    """Say what failed, the state that the database is in as looked at now, and the one command to run next."""
-    evidence: dict[str, object] = {}
-    what = "The upgrade failed."
-    stopped = None
-    if isinstance(failure, errors.MigrationPipelineError):
-        evidence |= failure.evidence
-        what = f"The upgrade failed. {failure.what}"
-        stopped = getattr(failure, "stopped", None)
-    elif isinstance(failure, QueryFailed):
-        evidence["server"] = f"{failure.sqlstate} {failure}"
-    if attempt > 1:
-        evidence["attempts"] = attempt
-    state, next_step = _state(live, plan, run, outcome)
-    evidence |= {"state": state, **_moved_sequences(live, run), "backup": f"{backup_id} holds the database as it was"}
-    kind = errors.Stale if stopped == "stale" else errors.UpgradeFailed
-    return kind(what, evidence=evidence, next_step=next_step)
-
-
-def _state(live: Connection, plan: Plan, run: Execution, outcome: str | None) -> tuple[str, str]:
-    """Return the state of the database, as looked at, and what to do next."""
-    try:
-        with postgres.session(live, purpose="looks") as opened:
-            heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
-    except errors.MigrationPipelineError:
-        outcome = None
-    if outcome is None and run.opened is None:
-        return "the server does not answer; no transaction had been begun", "check that the server runs, then: just migrate"
-    if outcome is None and run.opened is not None:
-        state = "unknown: the server does not say what became of the transaction; it rolls back what was not committed"
-        return state, f"once it answers: SELECT pg_xact_status('{run.opened.xid}'), then: just plan"
-    at = ", ".join(heads) or "no revision"
-    if outcome == "committed":
-        return (
-            f"UNKNOWN: something inside the run has committed; the database is at {at}",
-            "compare the database with the backup, and go back to it where needed: docs/restore.md",
-        )
-    if heads == plan.current:
-        return f"rolled back; the database is at {at}, as before", MEND
-    return f"this run was rolled back; the database is at {at}, where something else has brought it", MEND
-
-
-def _moved_sequences(live: Connection, run: Execution) -> dict[str, str]:
-    """Name the sequences that stand elsewhere than at the start: PostgreSQL never rolls them back."""
-    base = run.measurement.base
-    before = run.measurement.sequences_at_start
-    try:
-        with postgres.session(live, purpose="looks") as opened:
-            rows = postgres.catalog_query(opened, sequences_query(base, before)) if before else []
-    except errors.MigrationPipelineError:
-        return {}
-    moved = [f"{base[str(key)].schema}.{base[str(key)].name}" for key, value in rows if value != before[str(key)]]
-    return {"sequences": f"{', '.join(moved[:5])} moved, which PostgreSQL never rolls back"} if moved else {}
 
 
 def _outcome(live: Connection, run: Execution) -> str | None:

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from migration_pipeline import errors
+from migration_pipeline.adapters import belongings
 from migration_pipeline.domain import redaction
 from migration_pipeline.domain.connection import Connection
 
@@ -26,16 +26,17 @@ END_SECONDS = 2  # how long a program that was told to end has, before it is kil
 LOCK_WAIT = "10s"  # a dump that waits behind somebody's ACCESS EXCLUSIVE lock makes everybody wait behind itself
 SERVICE = "migration_pipeline"
 ERROR_LINE = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(?:([0-9A-Z]{5}): )?(.*)")
+#: The server notices that its client is gone, and not only when it has something to send.
+NOTICE = "-c client_connection_check_interval=1000"
 #: A restore into a copy that nobody relies on need not wait for its commits to reach the disk.
-RESTORE_OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
+RESTORE_OPTIONS = f"{NOTICE} -c synchronous_commit=off -c maintenance_work_mem=256MB"
 
 
 @contextlib.contextmanager
 def environment(connection: Connection, **more: str) -> Iterator[dict[str, str]]:
     """Yield the environment in which libpq's programs reach a database, through a service file."""
-    with tempfile.TemporaryDirectory(prefix="migration_pipeline-") as folder:  # 0700
-        passfile = Path(folder, "passfile")
-        service = Path(folder, "service")
+    with belongings.private_folder() as folder:
+        passfile, service = folder / "passfile", folder / "service"
         for path, text in ((passfile, connection.passfile_line()), (service, connection.service_file(passfile))):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -65,7 +66,8 @@ def dump(
         f"--lock-wait-timeout={LOCK_WAIT}",
     ]
     behind = _Digest(into.fileno())
-    with environment(connection) as environ, _process(command, environ, stdout=into.fileno()) as (process, stderr):
+    environ_of = environment(connection, PGOPTIONS=NOTICE)
+    with environ_of as environ, _process(command, environ, stdout=into.fileno()) as (process, stderr):
         started(process)
         while process.poll() is None:
             progress(behind.catch_up())
@@ -73,7 +75,11 @@ def dump(
                 process.wait(POLL_SECONDS)
         written = behind.catch_up()
         if process.returncode:
-            raise errors.BackupFailed("pg_dump failed; no backup was made.", evidence=_evidence(process, stderr))
+            raise errors.BackupFailed(
+                "pg_dump failed; no backup was made.",
+                evidence=_evidence(process, stderr),
+                next_step="mend what is named above, then run the same command again",
+            )
     return written, behind.hexdigest
 
 
@@ -154,11 +160,11 @@ def _process(
     command: list[str | Path], environ: dict[str, str], *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
 ) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     """Start a program in a group of its own; whatever happens, nothing of it is left running."""
-    with tempfile.TemporaryDirectory(prefix="migration_pipeline-") as folder:
-        stderr = Path(folder, "stderr")
+    with belongings.private_folder() as folder:
+        stderr = folder / "stderr"
         with stderr.open("wb") as errors_file:
             process = subprocess.Popen(
-                [str(part) for part in command],
+                belongings.tethered([str(part) for part in command]),
                 env=environ,
                 stdin=stdin,
                 stdout=stdout,

@@ -39,7 +39,11 @@ class Server:
 
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
-        _launch(self)
+        self.launch()
+
+    def launch(self) -> None:
+        """Start it on its folder and port."""
+        _run(self.account, self.binaries / "pg_ctl", "-D", self.folder / "data", "-l", self.folder / "log", "-w", "start")
 
 
 def start(folder: Path, binaries: Path, *, options: Mapping[str, str] | None = None) -> Server:
@@ -60,7 +64,7 @@ def start(folder: Path, binaries: Path, *, options: Mapping[str, str] | None = N
     settings = {"listen_addresses": "127.0.0.1", "port": str(server.port), "unix_socket_directories": "", **(options or {})}
     with (folder / "data" / "postgresql.auto.conf").open("a") as conf:
         conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
-    _launch(server)
+    server.launch()
     return server
 
 
@@ -68,10 +72,6 @@ def unprivileged_account() -> str:
     """Return the account that the server runs as when we are root."""
     names = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in ("postgres", "nobody") if name in names)
-
-
-def _launch(server: Server) -> None:
-    _run(server.account, server.binaries / "pg_ctl", "-D", server.folder / "data", "-l", server.folder / "log", "-w", "start")
 
 
 def _run(account: str | None, *command: str | Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from migration_pipeline import errors
+from migration_pipeline.adapters import postgres
 from migration_pipeline.adapters.runner_process import RUNNER, Project
 from migration_pipeline.domain import redaction
 
@@ -30,6 +31,11 @@ class RunFailed(errors.ProjectFailed):
     def sqlstate(self) -> str | None:
         return (self.told.get("database") or {}).get("sqlstate")
 
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether no revision is at fault: somebody ended the connection, or the interpreter."""
+        return _cut_off(self.told) is not None
+
 
 def failed(project: Project, told: Message) -> RunFailed:
     """Put what the runner told of a failure into words that hold no row values."""
@@ -38,7 +44,10 @@ def failed(project: Project, told: Message) -> RunFailed:
     source = _source(told.get("frames") or [], project.config.parent)
     evidence: dict[str, object] = {}
     statement = told.get("statement") or database.get("statement")
-    if told.get("stopped"):
+    cut_off = _cut_off(told)
+    if cut_off:
+        what = cut_off
+    elif told.get("stopped"):
         what = f'Revision "{revision}": {told["message"]}.' if revision else f"env.py: {told['message']}."
     else:
         what = f'Revision "{revision}" failed.' if revision else "The project failed outside its revisions."
@@ -61,7 +70,16 @@ def failed(project: Project, told: Message) -> RunFailed:
     where = _last_frame(told.get("frames") or [], project.config.parent)
     if where:
         evidence["file"] = where
-    return RunFailed(told=told, what=what, evidence=evidence)
+    return RunFailed(told=told, what=what, evidence=evidence, next_step=postgres.TRY_AGAIN if cut_off else None)
+
+
+def _cut_off(told: Message) -> str | None:
+    if told.get("stopped"):
+        return None
+    if told.get("type") == "builtins.KeyboardInterrupt":
+        return "Somebody interrupted the project's interpreter."
+    database = told.get("database") or {}
+    return postgres.LOST if database and postgres.is_connection_lost(database.get("sqlstate"), database.get("type", "")) else None
 
 
 def _said(told: Message, source: str, *, own: bool) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,11 @@ from migration_pipeline import errors
 from migration_pipeline.domain import redaction
 from migration_pipeline.domain.connection import Connection
 
-LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+LOCK_NOT_AVAILABLE = "55P03"
+CONNECTION_LOST = ("08", "57P01", "57P02", "57P03", "57P05")  #: what such a code begins with: an administrator, a crash
+LOST = "The connection to the server was lost."
+TRY_AGAIN = "find out what ended it, then run the same command again"
 CONNECT_SECONDS = 10
 APPLICATION_NAME = "migration_pipeline"
 #: A session that holds a lock for half an hour must not be forgotten by a firewall on its way.
@@ -86,12 +91,28 @@ def session(connection: Connection, *, purpose: str, autocommit: bool = True) ->
     keywords.setdefault("connect_timeout", str(CONNECT_SECONDS))
     keywords = {**KEEPALIVES, **keywords}
     keywords["application_name"] = f"{APPLICATION_NAME} {purpose}"[:63]
+    opened = None
     try:
-        opened = psycopg.connect(**cast("dict[str, Any]", keywords), autocommit=autocommit)
+        opened = psycopg.connect(**cast("dict[str, Any]", keywords), autocommit=True)
+        _end_with_us(opened)
+        opened.autocommit = autocommit
     except psycopg.OperationalError as error:
         raise unreachable(connection, error) from None
-    with told(), opened, _cancelled_when_interrupted(opened):
+    except BaseException as error:
+        # The frames of an interrupted handshake keep its socket open, and PostgreSQL waits a minute for its password before it
+        # can drop any database: https://www.postgresql.org/docs/current/runtime-config-connection.html, authentication_timeout.
+        traceback.clear_frames(error.__traceback__)
+        if opened is not None:
+            opened.close()
+        raise
+    with told(connection), opened, _cancelled_when_interrupted(opened):
         yield opened
+
+
+def _end_with_us(opened: "psycopg.Connection[Any]") -> None:
+    """Let the server notice that we are gone, and not only when it has an answer; an old or odd server cannot."""
+    with contextlib.suppress(psycopg.ProgrammingError, psycopg.DataError):
+        opened.execute("SET client_connection_check_interval = 1000")
 
 
 @contextlib.contextmanager
@@ -109,15 +130,21 @@ def _cancelled_when_interrupted(opened: "psycopg.Connection[Any]") -> Iterator[N
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def told(connection: Connection) -> Iterator[None]:
     """Turn the driver's errors into ours; the message that PostgreSQL gives is redacted, DETAIL and CONTEXT are dropped."""
     try:
         yield
     except psycopg.Error as error:
         message = redaction.server_message(error.sqlstate or "", error.diag.message_primary or "the connection was lost")
-        raise errors.Failure(
-            "PostgreSQL answered with an error.", evidence={"server": f"{error.sqlstate or ''} {message}".strip()}
-        ) from None
+        evidence = {"database": connection.where, "server": f"{error.sqlstate or ''} {message}".strip()}
+        if is_connection_lost(error.sqlstate, type(error).__name__):
+            raise errors.ServerUnreachable(LOST, evidence=evidence, next_step=TRY_AGAIN) from None
+        raise errors.Failure("PostgreSQL answered with an error.", evidence=evidence) from None
+
+
+def is_connection_lost(sqlstate: str | None, kind: str) -> bool:
+    """Return whether the server or somebody ended the connection; where a driver noticed, there is only its class of error."""
+    return sqlstate.startswith(CONNECTION_LOST) if sqlstate else kind in {"OperationalError", "InterfaceError"}
 
 
 def unreachable(connection: Connection, error: psycopg.OperationalError) -> errors.ServerUnreachable:

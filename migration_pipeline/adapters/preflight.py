@@ -1,5 +1,6 @@
 """Asks the server whether a safe migration is possible at all: one function a condition, each answer a sentence or nothing."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +94,7 @@ def examine_scratch(server: Connection, live: Connection, maintenance: str, need
     """Raise NotAllowed when a copy of this size cannot be made on the scratch server."""
     admin = server.replace(database=maintenance)
     needed_roles = roles.needed(live)
-    with postgres.session(admin, purpose="preflight") as opened:
+    with _reaching_scratch(), postgres.session(admin, purpose="preflight") as opened:
         roles.become_login(opened)
         role, is_superuser, may_create, *_ = postgres.one(opened, ROLE)
         found = postgres.server(opened)
@@ -112,6 +113,17 @@ def examine_scratch(server: Connection, live: Connection, maintenance: str, need
             evidence={"scratch server": admin.where, **problems},
             next_step="mend what is named above, or name another server in SCRATCH_DATABASE_URL",
         )
+
+
+@contextlib.contextmanager
+def _reaching_scratch() -> Iterator[None]:
+    """Say that it is the scratch server that cannot be reached: the live one was a moment ago."""
+    try:
+        yield
+    except errors.ServerUnreachable as error:
+        error.what = "The scratch server cannot be reached."
+        error.next_step = "check SCRATCH_DATABASE_URL and that the server runs, then run the same command again"
+        raise
 
 
 def _free_bytes(opened: "psycopg.Connection[Any]", server: Connection) -> int | None:

@@ -54,7 +54,10 @@ class Spares:
             return spawn(project)
         self._spares.remove(found)
         self._refill(project)
-        return found[1]
+        if found[1].poll() is None:
+            return found[1]
+        end(found[1], kill=True)  # somebody killed it while it waited
+        return spawn(project)
 
     def discard(self) -> None:
         self._more = 0
@@ -87,7 +90,6 @@ def order(project: Project, connection: Connection, *, mode: str, revision: str)
     return {
         "mode": mode,
         "config": str(project.config),
-        "folder": str(project.config.parent),
         "revision": revision,
         "driver": project.driver,
         "urls": urls,

@@ -183,7 +183,9 @@ class FolderStore:
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             raise errors.BackupFailed(
-                f'"{path.name}" cannot be written.', evidence={"folder": self.folder, "reason": error.strerror}
+                f'"{path.name}" cannot be written.',
+                evidence={"folder": self.folder, "reason": error.strerror},
+                next_step="make room in the backup folder, then run the same command again",
             ) from None
         self._sync_folder()
 

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import signal
+import socket
 import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from migration_pipeline import settings, steps
+from migration_pipeline import errors, settings, steps
 from migration_pipeline.adapters import runner_process
 from migration_pipeline.cli.terminal import Terminal
 from migration_pipeline.operator import desk
@@ -16,6 +17,7 @@ from migration_pipeline.settings import Target
 from migration_pipeline.workplace import Workplace
 
 RUNS = {"migrate": 3, "backup_database": 1}  #: how often a job starts the project: plan, rehearsal, upgrade
+PROCESS_TAG = "migration/process"
 #: Nothing leaves this machine, and the UI does not begin with an offer to join a community.
 DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
@@ -24,26 +26,80 @@ def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bo
     """Run a job on a Target and return the exit code."""
     terminal = Terminal(as_json=as_json)
     terminal.headline(target)
-    with _interrupted_by_signals(), terminal, _runners_ahead(target, job_name):
-        import dagster as dg  # noqa: PLC0415 - 1.6 s that the other commands need not wait for
-
-        from migration_pipeline.defs import jobs  # noqa: PLC0415
-        from migration_pipeline.defs.ops import TARGET_TAG  # noqa: PLC0415
-
+    place = Workplace(target=target, run_id="")
+    with _interrupted_by_signals(), terminal, _runners_ahead(place, job_name):
         prepare_home(target.settings_folder)
         desk.present = terminal
-        with dg.DagsterInstance.get() as instance:
-            result = dg.execute_job(
-                dg.reconstructable(getattr(jobs, job_name)),
-                instance=instance,
-                run_config={**config, "target": "" if target.name == "default" else target.name},
-                tags={TARGET_TAG: target.name},
-            )
-            interrupted = _was_interrupted(instance, result)
+        try:
+            interrupted, success = _execute(job_name, target, config)
+        except Exception as error:  # noqa: BLE001 - Dagster's own: its disk is full, its storage is damaged
+            interrupted, success, reason = False, False, type(error).__name__
+        else:
+            reason = "Dagster ended the run"
     if interrupted:
-        place = Workplace(target=target, run_id="")
-        return terminal.interrupted(steps.whereabouts(place, terminal.plan) if terminal.plan else None)
-    return terminal.finish(success=result.success)
+        return terminal.interrupted(steps.standing(place, terminal.plan, terminal.step))
+    if not success and not terminal.has_error:
+        standing = steps.standing(place, terminal.plan, terminal.step)
+        terminal.failed(terminal.step, _not_recorded(reason, standing))
+    return terminal.finish(success=success)
+
+
+def _execute(job_name: str, target: Target, config: dict[str, object]) -> tuple[bool, bool]:
+    """Run a job; return whether it was interrupted, and whether it succeeded."""
+    import dagster as dg  # noqa: PLC0415 - 1.6 s that the other commands need not wait for
+
+    from migration_pipeline.defs import jobs  # noqa: PLC0415
+    from migration_pipeline.defs.ops import TARGET_TAG  # noqa: PLC0415
+
+    with dg.DagsterInstance.get() as instance:
+        _fail_dead_runs(instance)
+        result = dg.execute_job(
+            dg.reconstructable(getattr(jobs, job_name)),
+            instance=instance,
+            run_config={**config, "target": "" if target.name == "default" else target.name},
+            tags={TARGET_TAG: target.name, PROCESS_TAG: _process(os.getpid())},
+        )
+        return _was_interrupted(instance, result), result.success
+
+
+def _not_recorded(reason: str, standing: dict[str, str]) -> errors.Failure:
+    """Return the failure of a run that no step of ours ended: what Dagster keeps of it is not whole."""
+    return errors.Failure(
+        "Dagster could not keep the record of this run, and ended it.",
+        evidence={"reason": reason, "folder": os.environ["DAGSTER_HOME"], **standing},
+        next_step="make room on the disk of that folder, then: just plan, which shows where the database is",
+    )
+
+
+def _fail_dead_runs(instance: Any) -> None:
+    """Mark the runs of terminals that were killed: nobody else does, and Dagster would show them as running for ever."""
+    import dagster as dg  # noqa: PLC0415
+
+    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    for record in instance.get_run_records(filters=under_way):
+        host, _, rest = record.dagster_run.tags.get(PROCESS_TAG, "").partition(" ")
+        pid = rest.partition(" ")[0]
+        if host == socket.gethostname() and _process(int(pid)) != f"{host} {rest}":
+            instance.report_run_failed(record.dagster_run, f"Its process {pid} on {host} is gone; the next run found it so.")
+
+
+def _process(pid: int) -> str:
+    """Return what no other process has: host, number and, where the system tells it, the time of its start."""
+    try:
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        started = "alive" if _is_alive(pid) else "gone"
+    return f"{socket.gethostname()} {pid} {started}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _was_interrupted(instance: Any, result: Any) -> bool:
@@ -59,9 +115,9 @@ def _was_interrupted(instance: Any, result: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _runners_ahead(target: Target, job_name: str) -> Iterator[None]:
+def _runners_ahead(place: Workplace, job_name: str) -> Iterator[None]:
     """Start the project's interpreter while Dagster is imported; each run of the project finds one that is ready."""
-    runner_process.spares.prepare(Workplace(target=target, run_id="").project, RUNS[job_name])
+    runner_process.spares.prepare(place.project, RUNS[job_name])
     try:
         yield
     finally:
@@ -71,10 +127,17 @@ def _runners_ahead(target: Target, job_name: str) -> Iterator[None]:
 def prepare_home(folder: Path) -> Path:
     """Make Dagster's folder and name it in the environment: without it, runs would go to a throw-away instance."""
     home = settings.dagster_home(os.environ, folder)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # SQL and schema of every run are in it
-    config = home / "dagster.yaml"
-    if not config.exists():
-        config.write_text(DAGSTER_YAML)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # SQL and schema of every run are in it
+        config = home / "dagster.yaml"
+        if not config.exists():
+            config.write_text(DAGSTER_YAML)
+    except OSError as error:
+        raise errors.SettingsError(
+            "Dagster's folder cannot be made.",
+            evidence={"folder": home, "reason": error.strerror},
+            next_step="name a folder that can be written in DAGSTER_HOME",
+        ) from None
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 

@@ -40,7 +40,7 @@ class Terminal:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._since = time.monotonic()
-        self._step = ""
+        self.step = ""  #: that is running
         self.plan: Plan | None = None  #: of the run, once preflight has made it
         self._result: dict[str, Any] = {}
         self._error: errors.MigrationPipelineError | None = None
@@ -48,7 +48,7 @@ class Terminal:
     def __enter__(self) -> Self:
         if self._err.is_terminal:
             self._progress = Progress(
-                SpinnerColumn(), TextColumn("{task.description:<24}"), BarColumn(bar_width=24), TimeElapsedColumn(),
+                SpinnerColumn(), TextColumn("{task.description:<24}", markup=False), BarColumn(bar_width=24), TimeElapsedColumn(),
                 TextColumn("{task.fields[amount]}"),
                 console=self._err, transient=True,
             )  # fmt: skip
@@ -66,7 +66,7 @@ class Terminal:
     def started(self, step: str) -> None:
         """Draw that a step is running."""
         self._since = time.monotonic()
-        self._step = step
+        self.step = step
         if self._progress is not None:
             self._clear()
             self._task = self._progress.add_task(step, total=None, amount="")
@@ -75,7 +75,7 @@ class Terminal:
         """Draw how far a long piece of work is."""
         if self._progress is not None and self._task is not None:
             amount = drawing.amount(done, total)
-            self._progress.update(self._task, description=f"{self._step}: {what}", completed=done, total=total, amount=amount)
+            self._progress.update(self._task, description=f"{self.step}: {what}", completed=done, total=total, amount=amount)
 
     def see(self, step: str, value: Any) -> None:
         """Draw a step that is done, and what it found."""
@@ -97,7 +97,7 @@ class Terminal:
         self._err.print(
             Text.assemble(
                 (f"  {mark} ", "red"),
-                (f"{self._step or step:<{WIDEST_STEP}}", "bold"),
+                (f"{self.step or step:<{WIDEST_STEP}}", "bold"),
                 (f"{self._seconds:7.1f} s  ", "dim"),
                 (word, "red"),
             )
@@ -111,21 +111,27 @@ class Terminal:
         self._err.print(drawing.ledger(plan, report))
         self._err.print(Text(PROMPT + " ", style="bold red"), end="")
         self._err.file.flush()
-        answer = sys.stdin.readline() if sys.stdin is not None else ""
+        try:
+            answer = sys.stdin.readline() if sys.stdin is not None else ""
+        except BaseException:
+            self._err.print()  # what follows is no answer
+            raise
         if not sys.stdin.isatty():
             self._err.print()
         if self._progress is not None:
             self._progress.start()
         return confirmation.from_prompt(answer.rstrip("\n") if answer else None, plan.fingerprint)
 
-    def interrupted(self, state: str | None) -> int:
+    def interrupted(self, standing: dict[str, str]) -> int:
         """Tell where the interruption left the live database; return the exit code."""
-        step = f"in {self._step}" if self._step else "before the first step"
-        error = errors.Interrupted(
-            f"Interrupted {step}.", evidence={"state": state} if state else {}, next_step="just plan, then: just migrate"
-        )
+        step = f"in {self.step}" if self.step else "before the first step"
+        error = errors.Interrupted(f"Interrupted {step}.", evidence=standing, next_step="just plan, then: just migrate")
         self.error(error)
         return error.exit_code
+
+    @property
+    def has_error(self) -> bool:
+        return self._error is not None
 
     def finish(self, *, success: bool) -> int:
         """Print the result, and return the exit code."""

@@ -8,8 +8,10 @@ import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster_shared.error import SerializableErrorInfo
 
-from migration_pipeline import errors
+from migration_pipeline import errors, steps
 from migration_pipeline.defs import metadata
+from migration_pipeline.defs.resources import WorkplaceResource
+from migration_pipeline.domain.plan import Plan
 from migration_pipeline.operator import desk
 
 INTERRUPTS = (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)
@@ -29,8 +31,11 @@ class ToldFailure(DagsterUserCodeProcessError, dg.Failure):
 
 
 @contextlib.contextmanager
-def told(context: dg.OpExecutionContext) -> Iterator[None]:
-    """Show a step's begin and failure. What is no error of ours is named by type and place alone."""
+def told(context: dg.OpExecutionContext, workplace: WorkplaceResource, plan: Plan | None = None) -> Iterator[None]:
+    """Show a step's begin and failure. What is no error of ours is named by type and place alone.
+
+    Every failure also says which state the database is in, as looked at now, which backup is safe, and what to run next.
+    """
     desk.present.started(context.op.name)
     try:
         yield
@@ -44,6 +49,12 @@ def told(context: dg.OpExecutionContext) -> Iterator[None]:
         ours = _unknown(error)
     else:
         return
+    if not isinstance(ours, errors.SettingsError):  # these come before there is a database to look at
+        refused = isinstance(ours, errors.Refusal)
+        standing = steps.standing(workplace.place, plan, context.op.name, refused=refused)
+        for key, value in standing.items():
+            ours.evidence.setdefault(key, value)
+    ours.next_step = ours.next_step or "just plan, which shows where the database is"
     desk.present.failed(context.op.name, ours)
     raise ToldFailure(ours) from None
 

@@ -48,7 +48,7 @@ def seen(context: dg.OpExecutionContext, value: Any) -> Any:
 @dg.op(out=dg.Out(Preflight, is_required=False), tags=POSTGRES)
 def preflight(context: dg.OpExecutionContext, config: PreflightConfig, workplace: WorkplaceResource) -> Iterator[Any]:
     """Look at the server, the role, the tools and the plan; demand a verified backup younger than 24 hours."""
-    with told(context):
+    with told(context, workplace):
         context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
         found = steps.preflight(workplace.place, config.revision)
     desk.present.see(context.op.name, found)
@@ -62,7 +62,7 @@ def preflight(context: dg.OpExecutionContext, config: PreflightConfig, workplace
 @dg.op(tags=POSTGRES)
 def backup(context: dg.OpExecutionContext, config: BackupConfig, workplace: WorkplaceResource, preflight: Preflight) -> Backup:
     """Take the pre-migration backup with pg_dump, and record in the same snapshot what it holds."""
-    with told(context):
+    with told(context, workplace, preflight.plan):
         if config.reuse_recent_backup and preflight.recent_backup is not None:
             taken = steps.reuse_backup(workplace.place, preflight.plan, preflight.recent_backup)
         else:
@@ -73,7 +73,7 @@ def backup(context: dg.OpExecutionContext, config: BackupConfig, workplace: Work
 @dg.op(tags=POSTGRES)
 def backup_now(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> VerifiedBackup:
     """Take a backup and verify it by a restore, whether or not a migration is pending."""
-    with told(context):
+    with told(context, workplace):
         context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
         plan = steps.plan_for_backup(workplace.place)
         taken = steps.backup(workplace.place, plan, protects=False)
@@ -91,7 +91,7 @@ def verify_backup(
     context: dg.OpExecutionContext, workplace: WorkplaceResource, preflight: Preflight, backup: Backup
 ) -> VerifiedBackup:
     """Restore the backup into a scratch database; compare row counts and schema with what was recorded."""
-    with told(context):
+    with told(context, workplace, preflight.plan):
         verified = steps.verify_backup(workplace.place, backup, preflight.plan)
     if (
         preflight.recent_backup is None or backup.id != preflight.recent_backup.id
@@ -105,7 +105,7 @@ def rehearse(
     context: dg.OpExecutionContext, workplace: WorkplaceResource, preflight: Preflight, verified: VerifiedBackup
 ) -> Rehearsal:
     """Run the pending revisions on the restored copy and measure what they do."""
-    with told(context):
+    with told(context, workplace, preflight.plan):
         rehearsal = steps.rehearse(workplace.place, preflight.plan, verified)
     return seen(context, rehearsal)  # type: ignore[no-any-return]
 
@@ -115,7 +115,7 @@ def classify_safety(
     context: dg.OpExecutionContext, workplace: WorkplaceResource, preflight: Preflight, rehearsal: Rehearsal
 ) -> SafetyReport:
     """Hold together what each revision declares, what its SQL predicts and what was measured."""
-    with told(context):
+    with told(context, workplace, preflight.plan):
         report = steps.classify_safety(workplace.place, preflight.plan, rehearsal)
         context.add_output_metadata(metadata.of(report))
         desk.present.see(context.op.name, report)
@@ -124,7 +124,13 @@ def classify_safety(
 
 
 @dg.op
-def confirm(context: dg.OpExecutionContext, config: ConfirmConfig, preflight: Preflight, report: SafetyReport) -> Confirmation:
+def confirm(
+    context: dg.OpExecutionContext,
+    config: ConfirmConfig,
+    workplace: WorkplaceResource,
+    preflight: Preflight,
+    report: SafetyReport,
+) -> Confirmation:
     """Ask for CONFIRM where data is lost; let everything else pass without a question."""
 
     def answer(fingerprint: str) -> Confirmation:
@@ -132,7 +138,7 @@ def confirm(context: dg.OpExecutionContext, config: ConfirmConfig, preflight: Pr
             return confirmation.from_config(config.confirmation, fingerprint)
         return desk.present.confirm(preflight.plan, report)
 
-    with told(context):
+    with told(context, workplace, preflight.plan):
         consent = steps.confirm(preflight.plan, report, answer)
     return seen(context, consent)  # type: ignore[no-any-return]
 
@@ -147,7 +153,7 @@ def upgrade(
     confirmation: Confirmation,
 ) -> UpgradeResult:
     """Run the revisions on the live database in one transaction; commit when it did what the rehearsal did."""
-    with told(context):
+    with told(context, workplace, preflight.plan):
         result = steps.upgrade(workplace.place, preflight.plan, verified, rehearsal, confirmation)
     context.log_event(metadata.materialized_schema(preflight.plan, rehearsal, result))
     return seen(context, result)  # type: ignore[no-any-return]
@@ -162,6 +168,6 @@ def post_check(
     result: UpgradeResult,
 ) -> None:
     """Look at the live database once more: the planned heads, the rehearsed schema, nothing invalid."""
-    with told(context):
+    with told(context, workplace, preflight.plan):
         checked = steps.post_check(workplace.place, preflight.plan, rehearsal, result)
     seen(context, checked)

@@ -441,3 +441,40 @@ def test_an_env_py_cannot_lift_the_limits(site, database18):
     migrate(place)
 
     assert execute(database18, "SELECT name FROM patients") == [("30min",)]
+
+
+def test_another_kind_of_database_is_named(site):
+    place = site("linear")
+    edit(synchronous(place), "engine_from_config(config.get_section", "create_engine('sqlite://') or (config.get_section")
+    edit(synchronous(place), "import engine_from_config, pool", "import create_engine, pool")
+    edit(synchronous(place), 'prefix="sqlalchemy.", poolclass=pool.NullPool)', "pool)")
+    with pytest.raises(errors.ProjectFailed) as caught:
+        steps.preflight(place, "head")
+
+    assert str(caught.value).startswith("env.py: it connects with sqlite, not with PostgreSQL.")
+
+
+def test_an_env_py_that_wants_a_worker_thread_of_anyio_reaches_its_event_loop(site, database18):
+    pytest.importorskip("anyio")
+    apply(site("worker_thread_env", driver="asyncpg"))
+
+    assert execute(database18, TABLES) == ALL_IN_PUBLIC
+
+
+def test_a_stop_on_anyios_event_loop_is_told_as_any_other(site, database18):
+    pytest.importorskip("anyio")
+    place = site("worker_thread_env", driver="asyncpg")
+    revise(place, "op.execute('COMMIT')")
+    with pytest.raises(errors.Refusal, match='Revision "0002": COMMIT'):
+        migrate(place)
+
+    assert execute(database18, TABLES) == []
+
+
+def test_a_script_location_may_start_at_a_folder_above_its_configuration(site, database18):
+    place = site("async_env", driver="asyncpg")
+    ini = place.project_folder / "alembic.ini"
+    edit(ini, "%(here)s/migrations", f"{place.project_folder.name}/migrations")
+    apply(place)
+
+    assert execute(database18, TABLES) == ALL_IN_PUBLIC

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import attempts, embedded, preflight
+from migration_pipeline.adapters import embedded, explanation, preflight
 from migration_pipeline.adapters.execution import Execution
 from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain.connection import Connection
@@ -115,7 +115,7 @@ def standby(server):
     )
     with (folder / "data" / "postgresql.auto.conf").open("a") as conf:
         conf.write(f"port = '{copy.port}'\n")
-    embedded._launch(copy)
+    copy.launch()
     try:
         yield copy
     finally:
@@ -175,7 +175,7 @@ def test_the_state_of_a_server_that_went_away_before_the_transaction_is_told():
         free.bind(("127.0.0.1", 0))
         gone = Connection.from_url(f"postgresql://app@127.0.0.1:{free.getsockname()[1]}/clinic")
 
-        assert attempts._state(gone, plan, run, "aborted") == (
+        assert explanation._state(gone, plan, run, "aborted", "mend it") == (
             "the server does not answer; no transaction had been begun",
             "check that the server runs, then: just migrate",
         )

@@ -228,7 +228,7 @@ def test_wrong_settings_fail_the_first_step_in_their_own_words(nowhere, monkeypa
         failed = dg.execute_job(dg.reconstructable(jobs.migrate), instance=instance)
 
     error = failure(failed, "preflight").error
-    assert error.message.startswith('2 settings of Target "default" are wrong.\n')
+    assert error.message.startswith('2 settings of Target "default" are wrong; nothing was started.\n')
     assert "\n  DATABASE_URL: " in error.message
     assert "\n  MIGRATION_ENVIRONMENT: " in error.message
     assert (error.cls_name, error.stack, error.cause) == ("SettingsError", [], None)

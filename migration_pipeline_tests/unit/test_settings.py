@@ -197,7 +197,7 @@ def test_a_variable_that_contradicts_the_file_is_refused_unless_the_target_is_na
     write(folder, TABLE)
     other = {"URL": URL, "DATABASE_URL": f"postgresql://app:{SECRET}@elsewhere/clinic", "PG_BIN": "/opt"}
     assert refused(other, folder) == (
-        '2 settings of Target "dev" are wrong.\n'
+        '2 settings of Target "dev" are wrong; nothing was started.\n'
         "  file: HERE/pipeline.toml\n"
         "  DATABASE_URL: is set, and pipeline.toml says something else; right: unset it, or add --target dev\n"
         "  PG_BIN: is set, and pipeline.toml says something else; right: unset it, or add --target dev\n"
@@ -251,7 +251,11 @@ def message(lines, *, subject="", file):
     """The whole message round its lines; the second problem of one key follows indented."""
     count = len(lines.splitlines())
     return (
-        (f"{count} settings{subject} are wrong.\n" if count > 1 else f"1 setting{subject} is wrong.\n")
+        (
+            f"{count} settings{subject} are wrong; nothing was started.\n"
+            if count > 1
+            else f"1 setting{subject} is wrong; nothing was started.\n"
+        )
         + ("  file: HERE/pipeline.toml\n" if file else "")
         + "".join(f"  {line}\n" for line in lines.splitlines())
         + "Next: correct them; docs/configuration.md has every key"
@@ -363,7 +367,7 @@ def test_a_file_that_is_none_is_an_error(folder):
     assert "  content: is no file; right: a text file in TOML\n" in refused({}, folder)
     for name in ("gone.toml", ".", "a\0b", "x" * 5000):
         assert refused({"PIPELINE_CONFIG": name}, folder) == (
-            "1 setting is wrong.\n"
+            "1 setting is wrong; nothing was started.\n"
             "  PIPELINE_CONFIG: names no file; right: the path of a pipeline.toml (a relative path starts at HERE)\n"
             "Next: correct them; docs/configuration.md has every key"
         )

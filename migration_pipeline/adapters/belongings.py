@@ -1,0 +1,52 @@
+"""What a run keeps outside its own process, so that nothing of it outlives it: private folders, and client programs.
+
+A run that is killed cannot clean up. Its folders are locked as long as it lives, and the next run removes what nobody
+locks; its programs are told by the kernel that their parent is gone.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PREFIX = "migration_pipeline-"
+OWNER = "owner"  # the file in a folder that its run holds a lock on
+TETHER = Path(__file__).with_name("tether.py")
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Yield a 0700 folder that is removed in the end, by us or by the next run."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        descriptor = os.open(folder / OWNER, os.O_RDONLY | os.O_CREAT, 0o600)
+        with contextlib.suppress(BlockingIOError):  # a sweep was there between the two: it takes this one away
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        os.close(descriptor)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def sweep() -> None:
+    """Remove the folders of runs that are dead: one of them may hold a password."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
+        with contextlib.suppress(OSError):
+            if owner.stat().st_uid == os.geteuid():
+                with owner.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(owner.parent)
+
+
+def tethered(command: list[str]) -> list[str]:
+    """Return the command for a program that shall end when we do, however we end."""
+    if sys.platform != "linux":
+        return command
+    return [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command]

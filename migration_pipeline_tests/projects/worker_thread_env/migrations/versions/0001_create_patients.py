@@ -1,0 +1,16 @@
+"""Create patients."""
+
+# SAFETY: NON_DESTRUCTIVE
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade():
+    op.execute("CREATE TABLE patients (id serial PRIMARY KEY, name text NOT NULL, allergy text)")
+
+
+def downgrade():
+    op.execute("DROP TABLE patients")
