@@ -484,11 +484,13 @@ def replace_asyncpg(session: Session, asyncpg: Any) -> None:
     def connect_here(dsn: Optional[str] = None, **given: Any) -> Any:
         asked = {name: values[-1] for name, values in parse_qs(urlsplit(dsn or "").query).items() if name in ASYNCPG_SETTINGS}
         asked.update(given.get("server_settings") or {})
+        asked.pop("default_transaction_read_only", None)  # said here, it would win over ours
         ours = session.parameters(asked.get("options", ""))
         settings = {**asked, **{name: ours[name] for name in ("options", "application_name") if ours.get(name)}}
-        return connect(session.start["asyncpg_url"], server_settings=settings)
+        classes = {name: given[name] for name in ("loop", "connection_class", "record_class") if name in given}
+        return connect(session.start["asyncpg_url"], server_settings=settings, passfile=ours.get("passfile"), **classes)
 
-    asyncpg.connect = connect_here
+    asyncpg.connect = asyncpg.connection.connect = connect_here  # a pool opens its connections with the second
 
 
 def replace_from_thread(_session: Session, from_thread: Any) -> None:

@@ -281,7 +281,8 @@ def standing(place: Workplace, plan: Plan | None, step: str, *, refused: bool = 
     """Say where the live database is, as looked at now, and which backup is safe: for a run that ended before its end."""
     step = "" if refused else step  # a refused upgrade is none: what is there now, something else has brought
     if plan is None:
-        return {"state": "nothing was begun; the database was only read"}
+        begun = "" if step == "backup_now" else "nothing was begun; "
+        return {"state": f"{begun}the database was only read"}
     return {"state": _whereabouts(place, plan, step), "safe": _safe(place, plan)}
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import psycopg
 import pydantic
 
 from migration_pipeline import errors
@@ -172,7 +173,7 @@ class Workplace:
 
     def sweep_if_nobody_runs(self) -> None:
         """Sweep where no migration follows; a run that is under way, or what cannot be swept now, keeps nobody waiting."""
-        with contextlib.suppress(errors.MigrationPipelineError):
+        with contextlib.suppress(errors.MigrationPipelineError, psycopg.Error):
             lock = self._new_lock()
             if lock.try_acquire():
                 try:

@@ -74,6 +74,8 @@ class Run:
 
 def _walk_in(arguments, environ, folder, answers: Connection, outputs, prepare) -> None:
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore them
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(folder)

@@ -21,28 +21,44 @@ TETHER = Path(__file__).with_name("tether.py")
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
     """Yield a 0700 folder that is removed in the end, by us or by the next run."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        descriptor = os.open(folder / OWNER, os.O_RDONLY | os.O_CREAT, 0o600)
-        with contextlib.suppress(BlockingIOError):  # a sweep was there between the two: it takes this one away
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        os.close(descriptor)
+    folder, descriptor = _new_folder()
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         os.close(descriptor)
 
 
 def sweep() -> None:
     """Remove the folders of runs that are dead: one of them may hold a password."""
-    for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if owner.stat().st_uid == os.geteuid():
-                with owner.open("rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(owner.parent)
+            if folder.lstat().st_uid == os.geteuid():
+                descriptor = os.open(folder / OWNER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove(folder)
+                finally:
+                    os.close(descriptor)
+
+
+def _new_folder() -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        descriptor = os.open(folder / OWNER, os.O_RDONLY | os.O_CREAT, 0o600)
+        with contextlib.suppress(OSError):  # a sweep was there between the two, or still is: it takes this one away
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), (folder / OWNER).stat()):
+                return folder, descriptor
+        os.close(descriptor)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, the file by which it is found last of all: a removal that is cut off is finished by the next sweep."""
+    for path in folder.iterdir():
+        if path.name != OWNER:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def tethered(command: list[str]) -> list[str]:

@@ -79,7 +79,9 @@ def _cut_off(told: Message) -> str | None:
     if told.get("type") == "builtins.KeyboardInterrupt":
         return "Somebody interrupted the project's interpreter."
     database = told.get("database") or {}
-    return postgres.LOST if database and postgres.is_connection_lost(database.get("sqlstate"), database.get("type", "")) else None
+    kind, said_by_server = database.get("type", ""), bool(database.get("source_function"))
+    lost = database and postgres.is_connection_lost(database.get("sqlstate"), kind, said_by_server=said_by_server)
+    return postgres.LOST if lost else None
 
 
 def _said(told: Message, source: str, *, own: bool) -> str:

@@ -30,6 +30,13 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 """
 
 
+#: The same key in whichever database: Targets may name different maintenance databases on one server.
+HELD_ANYWHERE = """
+SELECT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+               AND pid <> pg_backend_pid() AND (l.classid::bigint << 32 | l.objid::bigint) = %s::bigint)
+"""
+
+
 class AdvisoryLock:
     """One advisory lock on a session of its own; it lives as long as the session does."""
 

@@ -142,9 +142,14 @@ def told(connection: Connection) -> Iterator[None]:
         raise errors.Failure("PostgreSQL answered with an error.", evidence=evidence) from None
 
 
-def is_connection_lost(sqlstate: str | None, kind: str) -> bool:
-    """Return whether the server or somebody ended the connection; where a driver noticed, there is only its class of error."""
-    return sqlstate.startswith(CONNECTION_LOST) if sqlstate else kind in {"OperationalError", "InterfaceError"}
+def is_connection_lost(sqlstate: str | None, kind: str, *, said_by_server: bool = False) -> bool:
+    """Return whether the server or somebody ended the connection; where a driver noticed, there is only its class of error.
+
+    A server that says 08... speaks of another connection, that of a foreign table.
+    """
+    if not sqlstate:
+        return kind == "OperationalError"
+    return sqlstate.startswith(CONNECTION_LOST) and not (sqlstate.startswith("08") and said_by_server)
 
 
 def unreachable(connection: Connection, error: psycopg.OperationalError) -> errors.ServerUnreachable:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import likeness, postgres, roles
+from migration_pipeline.adapters import likeness, locks, postgres, roles
 from migration_pipeline.adapters.locks import AdvisoryLock
 from migration_pipeline.domain.connection import Connection
 
@@ -57,7 +57,8 @@ def sweep(server: Connection, maintenance: str) -> list[str]:
     """Drop the scratch databases whose run is dead; return their names."""
     admin = server.replace(database=maintenance)
     with postgres.session(admin, purpose="sweeps") as opened:
-        names = [row[0] for row in postgres.rows(opened, ORPHANS)]
+        found = [row[0] for row in postgres.rows(opened, ORPHANS)]
+        names = [name for name in found if postgres.one(opened, locks.HELD_ANYWHERE, locks.key(name)) == (False,)]
     swept = []
     for name in names:
         owner = AdvisoryLock(admin, name, purpose="sweeps")

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from migration_pipeline.settings import Target
 from migration_pipeline.workplace import Workplace
 
 RUNS = {"migrate": 3, "backup_database": 1}  #: how often a job starts the project: plan, rehearsal, upgrade
-PROCESS_TAG = "migration/process"
 #: Nothing leaves this machine, and the UI does not begin with an offer to join a community.
 DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
@@ -37,27 +35,33 @@ def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bo
         else:
             reason = "Dagster ended the run"
     if interrupted:
-        return terminal.interrupted(steps.standing(place, terminal.plan, terminal.step))
+        return terminal.interrupted(_standing(place, terminal))
     if not success and not terminal.has_error:
-        standing = steps.standing(place, terminal.plan, terminal.step)
-        terminal.failed(terminal.step, _not_recorded(reason, standing))
+        terminal.failed(terminal.step, _not_recorded(reason, _standing(place, terminal)))
     return terminal.finish(success=success)
+
+
+def _standing(place: Workplace, terminal: Terminal) -> dict[str, str]:
+    try:
+        return steps.standing(place, terminal.plan, terminal.step)
+    except KeyboardInterrupt:  # somebody has no patience with a server that does not answer
+        return {"state": "unknown: it was not looked at"}
 
 
 def _execute(job_name: str, target: Target, config: dict[str, object]) -> tuple[bool, bool]:
     """Run a job; return whether it was interrupted, and whether it succeeded."""
     import dagster as dg  # noqa: PLC0415 - 1.6 s that the other commands need not wait for
 
-    from migration_pipeline.defs import jobs  # noqa: PLC0415
+    from migration_pipeline.defs import dead_runs, jobs  # noqa: PLC0415
     from migration_pipeline.defs.ops import TARGET_TAG  # noqa: PLC0415
 
     with dg.DagsterInstance.get() as instance:
-        _fail_dead_runs(instance)
+        dead_runs.fail(instance)
         result = dg.execute_job(
             dg.reconstructable(getattr(jobs, job_name)),
             instance=instance,
             run_config={**config, "target": "" if target.name == "default" else target.name},
-            tags={TARGET_TAG: target.name, PROCESS_TAG: _process(os.getpid())},
+            tags={TARGET_TAG: target.name, dead_runs.TAG: dead_runs.this_process()},
         )
         return _was_interrupted(instance, result), result.success
 
@@ -69,37 +73,6 @@ def _not_recorded(reason: str, standing: dict[str, str]) -> errors.Failure:
         evidence={"reason": reason, "folder": os.environ["DAGSTER_HOME"], **standing},
         next_step="make room on the disk of that folder, then: just plan, which shows where the database is",
     )
-
-
-def _fail_dead_runs(instance: Any) -> None:
-    """Mark the runs of terminals that were killed: nobody else does, and Dagster would show them as running for ever."""
-    import dagster as dg  # noqa: PLC0415
-
-    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    for record in instance.get_run_records(filters=under_way):
-        host, _, rest = record.dagster_run.tags.get(PROCESS_TAG, "").partition(" ")
-        pid = rest.partition(" ")[0]
-        if host == socket.gethostname() and _process(int(pid)) != f"{host} {rest}":
-            instance.report_run_failed(record.dagster_run, f"Its process {pid} on {host} is gone; the next run found it so.")
-
-
-def _process(pid: int) -> str:
-    """Return what no other process has: host, number and, where the system tells it, the time of its start."""
-    try:
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        started = "alive" if _is_alive(pid) else "gone"
-    return f"{socket.gethostname()} {pid} {started}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _was_interrupted(instance: Any, result: Any) -> bool:

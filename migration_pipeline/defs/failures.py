@@ -50,13 +50,18 @@ def told(context: dg.OpExecutionContext, workplace: WorkplaceResource, plan: Pla
     else:
         return
     if not isinstance(ours, errors.SettingsError):  # these come before there is a database to look at
-        refused = isinstance(ours, errors.Refusal)
-        standing = steps.standing(workplace.place, plan, context.op.name, refused=refused)
-        for key, value in standing.items():
+        for key, value in _standing(workplace, plan, context.op.name, refused=isinstance(ours, errors.Refusal)).items():
             ours.evidence.setdefault(key, value)
     ours.next_step = ours.next_step or "just plan, which shows where the database is"
     desk.present.failed(context.op.name, ours)
     raise ToldFailure(ours) from None
+
+
+def _standing(workplace: WorkplaceResource, plan: Plan | None, step: str, *, refused: bool) -> dict[str, str]:
+    try:
+        return steps.standing(workplace.place, plan, step, refused=refused)
+    except Exception as error:  # noqa: BLE001 - what failed first is what must be told
+        return {"state": f"unknown: it could not be looked at ({type(error).__name__})"}
 
 
 def _unknown(error: Exception) -> errors.Failure:

@@ -129,6 +129,28 @@ def test_nothing_is_sent_past_sqlalchemy(place, database18, statement):
     assert execute(database18, "SELECT to_regclass('patients')") == [(None,)]
 
 
+POOL = """
+import asyncio
+import concurrent.futures
+import asyncpg
+
+async def write():
+    async with asyncpg.create_pool({url!r}, min_size=1, max_size=1, server_settings={{"default_transaction_read_only": "off"}}) as pool:
+        await pool.execute("CREATE TABLE escaped ()")
+
+concurrent.futures.ThreadPoolExecutor(1).submit(lambda: asyncio.run(write())).result()  # env.py's own loop runs here
+"""
+
+
+def test_a_pool_reaches_no_other_database_and_writes_nowhere(place, database18):
+    revise(place, POOL.format(url=database18))
+    with pytest.raises(errors.RehearsalFailed) as caught:
+        migrate(place)
+
+    assert "25006 cannot execute CREATE TABLE in a read-only transaction" in str(caught.value)
+    assert execute(database18, "SELECT to_regclass('escaped')") == [(None,)]
+
+
 VALUES = """
 import sqlalchemy as sa
 bind = op.get_bind()
