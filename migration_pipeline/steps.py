@@ -287,10 +287,8 @@ def standing(place: Workplace, plan: Plan | None, step: str, *, refused: bool = 
 
 
 def _whereabouts(place: Workplace, plan: Plan, step: str) -> str:
-    try:
-        with postgres.session(place.live, purpose="looks") as opened:
-            heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
-    except errors.MigrationPipelineError:
+    heads = comparison.heads_now(place.live, plan)
+    if heads is None:
         known = {
             "upgrade": "unknown: the server does not answer; PostgreSQL rolls back what was not committed",
             "post_check": "the upgrade was committed; the server does not answer now",

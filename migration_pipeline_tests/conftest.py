@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import psycopg
@@ -104,3 +105,21 @@ def execute(url, *statements):
             if cursor.description:
                 rows = cursor.fetchall()
     return rows
+
+
+def wait_until(reached, otherwise, seconds):
+    """Wait until something is so; after that many seconds, fail with what is there instead."""
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, f"after {seconds:.0f} s: {otherwise()}"
+        time.sleep(0.05)
+
+
+def marked_processes(folder):
+    """Return the programs alive whose environment has this folder for its MARK: process → command line."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"MARK={folder}\0".encode() in (path / "environ").read_bytes():
+                found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return {pid: command for pid, command in found.items() if command}  # a dead one has none

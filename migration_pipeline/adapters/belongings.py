@@ -55,9 +55,10 @@ def _new_folder() -> tuple[Path, int]:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, the file by which it is found last of all: a removal that is cut off is finished by the next sweep."""
-    for path in folder.iterdir():
-        if path.name != OWNER:
-            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody has tidied up
+        for path in folder.iterdir():
+            if path.name != OWNER:
+                path.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

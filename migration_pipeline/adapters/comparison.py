@@ -27,6 +27,15 @@ def check_copy(manifest: Manifest, copy: Connection, plan: Plan) -> None:
         raise errors.VerificationFailed("The restored copy differs from what was dumped.", evidence=wrong)
 
 
+def heads_now(live: Connection, plan: Plan) -> tuple[str, ...] | None:
+    """Return where the live database is, as looked at now; None: the server does not answer."""
+    try:
+        with postgres.session(live, purpose="looks") as opened:
+            return postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
+    except errors.MigrationPipelineError:
+        return None
+
+
 def of_live(live: Connection, recorded: SchemaSnapshot) -> dict[str, str]:
     """Return in which parts of its schema the live database differs from a record of it."""
     with postgres.session(live, purpose="compares", autocommit=False) as opened:

@@ -1,7 +1,7 @@
 """Says what became of a try that did not succeed: what happened, the evidence, the state as looked at, what to do next."""
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import postgres
+from migration_pipeline.adapters import comparison, postgres
 from migration_pipeline.adapters.alembic_project import QueryFailed
 from migration_pipeline.adapters.execution import Execution
 from migration_pipeline.adapters.failed_run import RunFailed
@@ -78,14 +78,10 @@ def of_upgrade(
 
 def _state(live: Connection, plan: Plan, run: Execution, outcome: str | None, mend: str) -> tuple[str, str]:
     """Return the state of the database, as looked at, and what to do next; `mend`: where it is as before."""
-    try:
-        with postgres.session(live, purpose="looks") as opened:
-            heads = postgres.version_rows(opened, plan.version_table_schema, plan.version_table)
-    except errors.MigrationPipelineError:
-        outcome = None
-    if outcome is None and run.opened is None:
-        return "the server does not answer; no transaction had been begun", "check that the server runs, then: just migrate"
-    if outcome is None and run.opened is not None:
+    heads = comparison.heads_now(live, plan)
+    if heads is None or outcome is None:
+        if run.opened is None:
+            return "the server does not answer; no transaction had been begun", "check that the server runs, then: just migrate"
         state = "unknown: the server does not say what became of the transaction; it rolls back what was not committed"
         return state, f"once it answers: SELECT pg_xact_status('{run.opened.xid}'), then: just plan"
     at = ", ".join(heads) or "no revision"

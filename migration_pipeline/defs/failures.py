@@ -49,7 +49,8 @@ def told(context: dg.OpExecutionContext, workplace: WorkplaceResource, plan: Pla
         ours = _unknown(error)
     else:
         return
-    if not isinstance(ours, errors.SettingsError):  # these come before there is a database to look at
+    # settings are wrong before there is a database to look at; a failed upgrade has looked already
+    if not isinstance(ours, errors.SettingsError) and not {"state", "safe"} <= ours.evidence.keys():
         for key, value in _standing(workplace, plan, context.op.name, refused=isinstance(ours, errors.Refusal)).items():
             ours.evidence.setdefault(key, value)
     ours.next_step = ours.next_step or "just plan, which shows where the database is"

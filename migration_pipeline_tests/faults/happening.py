@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from migration_pipeline_tests.conftest import execute
+from migration_pipeline_tests.conftest import execute, wait_until
 from migration_pipeline_tests.door import forks
 from migration_pipeline_tests.faults import moments
-from migration_pipeline_tests.faults.place import Place, digest, wait_until
+from migration_pipeline_tests.faults.place import Place, digest
 
 GONE_SECONDS = 10
 BESIDE_SECONDS = 0.5  # what else is read from the dump's snapshot has been read then

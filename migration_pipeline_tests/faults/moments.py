@@ -13,17 +13,7 @@ from pathlib import Path
 from migration_pipeline.adapters import attempts
 
 STEPS = ("preflight", "backup", "verify_backup", "rehearse", "classify_safety", "confirm", "upgrade", "post_check")
-#: Inside a step: what is going on, and in which step that is.
-INSIDE = {
-    "planning": "preflight",
-    "dumping": "backup",
-    "restoring": "verify_backup",
-    "comparing": "verify_backup",
-    "rehearsing": "rehearse",
-    "upgrading": "upgrade",
-    "committing": "upgrade",
-}
-MOMENTS = {**{step: step for step in STEPS}, **INSIDE}
+INSIDE = ("planning", "dumping", "restoring", "comparing", "rehearsing", "upgrading", "committing")  #: what goes on in a step
 SETTLES_SECONDS = 0.05  # psql, between its socket and its session
 PROGRAMS = {"dumping": "pg_dump", "restoring": "psql"}
 HALF_WAY = "0003"  # the plan's second revision: the first has been applied inside the transaction

@@ -1,19 +1,16 @@
 """A clinic that things happen to: its server, its database, its settings, and how to tell whether anything was lost."""
 
-import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import dagster as dg
 
 from migration_pipeline.adapters.storage import FolderStore
 from migration_pipeline_tests import projects
-from migration_pipeline_tests.conftest import execute
+from migration_pipeline_tests.conftest import execute, marked_processes
 from migration_pipeline_tests.door import Run
 
 SETTINGS = """
@@ -109,9 +106,6 @@ class Place:
         run = self.start(*arguments)
         assert run.wait() == 0, run.said
 
-    def query(self, *statements):
-        return execute(self.url, *statements)
-
     # ── what is there ──
 
     def dump(self):
@@ -126,21 +120,11 @@ class Place:
         return [name for (name,) in execute(self.server.url(), SCRATCH)]
 
     def processes(self):
-        """Return the programs that this place's runs have started and that are alive: process → command line."""
-        found = {}
-        for path in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if f"MARK={self.folder}\0".encode() in (path / "environ").read_bytes():
-                    found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        return {pid: command for pid, command in found.items() if command}  # a dead one has none
+        return marked_processes(self.folder)
 
     @property
     def store(self):
         return FolderStore(self.folder / "backups", "clinic")
-
-    def backups(self):
-        """Return what is listed as a backup, and what is listed as none."""
-        return self.store.all()
 
     def partials(self):
         return sorted(path.name for path in (self.folder / "backups").rglob("*.partial"))
@@ -155,11 +139,3 @@ class Place:
 
 def digest(dump):
     return hashlib.sha256(b"\n".join(sorted(dump.splitlines()))).hexdigest()
-
-
-def wait_until(reached, otherwise, seconds):
-    """Wait until something is so; after that many seconds, fail with what is there instead."""
-    end = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < end, f"after {seconds:.0f} s: {otherwise()}"
-        time.sleep(0.05)

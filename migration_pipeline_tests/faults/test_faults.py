@@ -1,4 +1,4 @@
-"""Each fault, and then the next `migrate`. What a run does and says is a line of `docs/faults.md`, to the letter."""
+"""Each fault, and then the next `migrate`. What becomes of the database is as `docs/faults.md` says."""
 
 import re
 

@@ -1,5 +1,6 @@
 """An operator's site without Dagster: the steps are called as they are."""
 
+import subprocess
 import sys
 
 import pytest
@@ -10,7 +11,7 @@ from migration_pipeline.adapters import preflight as conditions
 from migration_pipeline.domain import confirmation
 from migration_pipeline.workplace import Workplace
 from migration_pipeline_tests import projects
-from migration_pipeline_tests.conftest import execute
+from migration_pipeline_tests.conftest import execute, missing
 
 
 @pytest.fixture
@@ -61,3 +62,12 @@ def migrate(place, revision="head"):
     result = steps.upgrade(place, plan, verified, rehearsal, consent)
     steps.post_check(place, plan, rehearsal, result)
     return rehearsal, report, result
+
+
+def old_environment(folder, *pins):
+    """Return the interpreter of a new environment with these versions, from the package registry."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    done = subprocess.run([folder / "bin" / "pip", "install", "--quiet", *pins], capture_output=True, check=False)
+    if done.returncode:
+        missing("a package registry")
+    return folder / "bin" / "python"

@@ -1,7 +1,6 @@
 """Projects whose only driver is asyncpg: our one connection is asyncpg's then, with the same guarantees."""
 
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -14,8 +13,8 @@ from migration_pipeline.adapters.failed_run import RunFailed
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline_tests import projects
-from migration_pipeline_tests.conftest import execute, missing
-from migration_pipeline_tests.integration.conftest import migrate
+from migration_pipeline_tests.conftest import execute
+from migration_pipeline_tests.integration.conftest import migrate, old_environment
 from migration_pipeline_tests.integration.test_commit_fuse import BEFORE, COMMITS, LetsEverythingThrough, state
 from migration_pipeline_tests.integration.test_env_py import LIFTS, asynchronous, first, gone, revise
 
@@ -43,12 +42,7 @@ def place(site, only_asyncpg):
 @pytest.fixture(scope="module")
 def old_python(tmp_path_factory):
     """An interpreter with the oldest versions that are supported, and asyncpg."""
-    folder = tmp_path_factory.mktemp("old")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    done = subprocess.run([folder / "bin" / "pip", "install", "--quiet", *OLD_PINS], capture_output=True, check=False)
-    if done.returncode:
-        missing("a package registry")
-    return folder / "bin" / "python"
+    return old_environment(tmp_path_factory.mktemp("old"), *OLD_PINS)
 
 
 @pytest.fixture(params=["newest", "oldest"])

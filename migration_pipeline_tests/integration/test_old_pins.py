@@ -1,8 +1,5 @@
 """Projects keep their own pins: the runner works with Alembic 1.8, SQLAlchemy 1.4 and psycopg2, in an environment of theirs."""
 
-import subprocess
-import sys
-
 import pytest
 
 from migration_pipeline.adapters import alembic_project
@@ -11,7 +8,8 @@ from migration_pipeline.adapters.failed_run import RunFailed
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline_tests import projects
-from migration_pipeline_tests.conftest import execute, missing
+from migration_pipeline_tests.conftest import execute
+from migration_pipeline_tests.integration.conftest import old_environment
 from migration_pipeline_tests.integration.test_commit_fuse import LetsEverythingThrough
 
 PINS = ("alembic==1.8.1", "sqlalchemy==1.4.54", "psycopg2-binary")
@@ -20,12 +18,7 @@ PINS = ("alembic==1.8.1", "sqlalchemy==1.4.54", "psycopg2-binary")
 @pytest.fixture(scope="module")
 def old_python(tmp_path_factory):
     """An interpreter with the oldest versions that are supported."""
-    folder = tmp_path_factory.mktemp("old")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    done = subprocess.run([folder / "bin" / "pip", "install", "--quiet", *PINS], capture_output=True, check=False)
-    if done.returncode:
-        missing("a package registry")
-    return folder / "bin" / "python"
+    return old_environment(tmp_path_factory.mktemp("old"), *PINS)
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import dagster as dg
 import pexpect
 import pytest
 
 from migration_pipeline_tests import projects
-from migration_pipeline_tests.conftest import execute, make_database
+from migration_pipeline_tests.conftest import execute, make_database, marked_processes, wait_until
 from migration_pipeline_tests.pipeline.conftest import BIN, Site, start
 
 GONE_SECONDS = 10
@@ -68,26 +67,8 @@ def migrating(site, answer="CONFIRM\n", command=(BIN / "migration-pipeline", "mi
             process.stdin.close()
 
 
-def wait_for(found, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not (result := found()):
-        assert time.monotonic() < end, f"no {what} after {seconds} s"
-        time.sleep(0.05)
-    return result
-
-
 def said(site):
     return (site.folder / "stderr").read_text()
-
-
-def processes(site):
-    """Return the command lines of all processes that this site's commands have started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if f"MARK={site.folder}\0".encode() in (path / "environ").read_bytes():
-                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
 
 
 def newest_status(site):
@@ -100,8 +81,8 @@ def assert_nothing_is_left(site, process, since):
     left = GONE_SECONDS - (time.monotonic() - since)
     assert process.wait(max(left, 0)) == 130, said(site)
     left = GONE_SECONDS - (time.monotonic() - since)
-    wait_for(lambda: not execute(site.url, OURS), "end of our sessions", left)
-    assert processes(site) == []
+    wait_until(lambda: not execute(site.url, OURS), lambda: execute(site.url, OURS), left)
+    assert marked_processes(site.folder) == {}
     assert site.scratch_databases == []
     assert site.revision == ["0001"]
     assert site.query("SELECT message FROM alerts") == [("one",)]
@@ -119,7 +100,7 @@ def test_an_upgrade_that_is_interrupted_is_rolled_back_and_leaves_nothing(site):
     revise(site, SLEEPS.format(in_rehearsal="false"))
 
     with migrating(site) as process:
-        wait_for(lambda: site.query(WORKING.format(query="THEN pg_sleep")), "sleeping upgrade")
+        wait_until(lambda: site.query(WORKING.format(query="THEN pg_sleep")), lambda: said(site), 60)
         assert_nothing_is_left(site, process, end(process, signal.SIGTERM))
 
     assert "Interrupted in upgrade." in said(site)
@@ -130,7 +111,7 @@ def test_a_rehearsal_that_is_interrupted_takes_its_scratch_database_along(site):
     revise(site, SLEEPS.format(in_rehearsal="true"))
 
     with migrating(site) as process:
-        wait_for(lambda: site.query(WORKING.format(query="THEN pg_sleep")), "sleeping rehearsal")
+        wait_until(lambda: site.query(WORKING.format(query="THEN pg_sleep")), lambda: said(site), 60)
         assert len(site.scratch_databases) == 1
         assert_nothing_is_left(site, process, end(process, signal.SIGINT))
 
@@ -147,7 +128,7 @@ def test_ctrl_c_at_the_prompt_of_just_migrate_ends_with_130(site):
     terminal.wait()
     assert terminal.exitstatus == 130
     assert newest_status(site) is dg.DagsterRunStatus.CANCELED
-    assert processes(site) == []
+    assert marked_processes(site.folder) == {}
 
 
 def test_a_terminal_that_is_closed_under_just_migrate_ends_the_run(site):
@@ -159,8 +140,8 @@ def test_a_terminal_that_is_closed_under_just_migrate_ends_the_run(site):
     terminal.closed = terminal.ptyproc.closed = True
 
     terminal.wait()
-    wait_for(lambda: not processes(site), "end of our processes", GONE_SECONDS)
-    wait_for(lambda: not execute(site.url, OURS), "end of our sessions", GONE_SECONDS)
+    wait_until(lambda: not marked_processes(site.folder), lambda: marked_processes(site.folder), GONE_SECONDS)
+    wait_until(lambda: not execute(site.url, OURS), lambda: execute(site.url, OURS), GONE_SECONDS)
     assert newest_status(site) is dg.DagsterRunStatus.CANCELED
     assert site.scratch_databases == []
     assert site.revision == ["0001"]

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from migration_pipeline_tests import projects
+from migration_pipeline_tests.conftest import wait_until
 from migration_pipeline_tests.door import Run
 
 QUESTION = "Type 'CONFIRM' to proceed:"
@@ -15,11 +16,8 @@ class Waiting:
 
     def __init__(self, site):
         self._run = Run(["migrate"], site.environ, site.folder)
-        end = time.monotonic() + 60
-        while QUESTION not in self._run.said:
-            assert self._run.is_alive, self._run.said
-            assert time.monotonic() < end, self._run.said
-            time.sleep(0.05)
+        wait_until(lambda: QUESTION in self._run.said or not self._run.is_alive, lambda: self._run.said, 60)
+        assert QUESTION in self._run.said, self._run.said
 
     def confirm(self):
         self._run.answer("CONFIRM\n")
