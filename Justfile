@@ -27,6 +27,36 @@ plan *options:
 backups *options:
     @exec migration-pipeline backups "$@"
 
+# replace the database with a backup; the replaced one stays beside it
+[no-exit-message]
+restore-db *options:
+    @exec migration-pipeline restore-db "$@"
+
+# drop a database that a restore has put aside, or list them
+[no-exit-message]
+drop-replaced *options:
+    @exec migration-pipeline drop-replaced "$@"
+
+# prove a backup once more: checksum, restore or rows
+[no-exit-message]
+verify-backup *options:
+    @exec migration-pipeline verify-backup "$@"
+
+# remove the backups that no rule keeps; --dry-run only shows them
+[no-exit-message]
+prune-backups *options:
+    @exec migration-pipeline prune-backups "$@"
+
+# keep a backup whatever its age
+[no-exit-message]
+pin-backup *options:
+    @exec migration-pipeline pin-backup "$@"
+
+# list or remove what belongs to no backup
+[no-exit-message]
+garbage *options:
+    @exec migration-pipeline garbage "$@"
+
 # start Dagster's UI and daemon on a local port
 [no-exit-message]
 ui *options:

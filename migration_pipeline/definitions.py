@@ -3,9 +3,21 @@
 import dagster as dg
 
 from migration_pipeline.defs import assets
-from migration_pipeline.defs.jobs import backup_database, migrate
+from migration_pipeline.defs.jobs import (
+    backup_database,
+    drop_replaced,
+    migrate,
+    prune_backups,
+    restore_database,
+    verify_newest_backup,
+)
+from migration_pipeline.defs.schedules import prune_backups_daily, verify_newest_backup_daily
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    return dg.Definitions(jobs=[migrate, backup_database], assets=assets.known())
+    return dg.Definitions(
+        jobs=[migrate, backup_database, restore_database, verify_newest_backup, prune_backups, drop_replaced],
+        schedules=[prune_backups_daily, verify_newest_backup_daily],
+        assets=assets.known(),
+    )

@@ -6,9 +6,10 @@ Ops never print and never read a terminal: a run that the UI launched would ask 
 from typing import Any, Protocol
 
 from migration_pipeline import errors
-from migration_pipeline.domain import confirmation
+from migration_pipeline.domain import confirmation, restoration
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.restoration import Cost, RestoreConfirmation
 from migration_pipeline.domain.safety import SafetyReport
 
 
@@ -24,6 +25,9 @@ class Operator(Protocol):
     def confirm(self, plan: Plan, report: SafetyReport) -> Confirmation:
         """Show the ledger, ask, and return the confirmation. Raise Declined."""
 
+    def confirm_restore(self, cost: Cost, asked_for: str) -> RestoreConfirmation:
+        """Show what a restore loses, ask, and return the confirmation. Raise Declined."""
+
 
 class Nobody:
     """The operator of a run that was launched elsewhere: the run's config is the only answer."""
@@ -34,6 +38,9 @@ class Nobody:
     def failed(self, step: str, error: errors.MigrationPipelineError) -> None: ...
     def confirm(self, plan: Plan, _report: SafetyReport) -> Confirmation:
         return confirmation.from_config("", plan.fingerprint)
+
+    def confirm_restore(self, cost: Cost, asked_for: str) -> RestoreConfirmation:
+        return restoration.from_config("", asked_for, cost)
 
 
 class _Desk:

@@ -12,9 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from migration_pipeline import settings_source
+from migration_pipeline import settings_backups, settings_source
 from migration_pipeline.domain.connection import Connection, WrongUrl
 from migration_pipeline.domain.connection_url import FORM, wrong_text
+from migration_pipeline.settings_backups import BackupPolicy
 from migration_pipeline.settings_source import FILE, VARIABLES
 from migration_pipeline.settings_table import Table
 
@@ -47,7 +48,7 @@ class Target:
     alembic_config: Path
     environment: Environment
     environment_is_given: bool  #: False: absent, so production, and the operator is told so
-    backup_location: str
+    backups: BackupPolicy
     project_python: Path
     scratch: Connection | None  #: None: a sibling database on the same server
     pg_bin: Path | None
@@ -111,7 +112,7 @@ def _target(name: str, table: Table) -> Target:
         alembic_config=config,
         environment=environment or Environment.PRODUCTION,
         environment_is_given=table.has("environment"),
-        backup_location=_backup_location(table),
+        backups=settings_backups.read(table, is_production=environment is Environment.PRODUCTION or environment is None),
         project_python=_project_python(table),
         scratch=_scratch(table, connection, is_production=is_production),
         pg_bin=_pg_bin(table),
@@ -150,17 +151,6 @@ def _scratch(table: Table, live: Connection | None, *, is_production: bool) -> C
     if scratch and live and scratch.is_same_database_as(live):
         table.wrong("scratch_database_url", f"names the live database itself; right: another server, or {same_server}")
     return scratch
-
-
-def _backup_location(table: Table) -> str:
-    written = table.text("backup_location")
-    if written and written.startswith("s3://"):
-        table.wrong("backup_location", "is in S3, which this version cannot use yet; right: the path of a folder")
-        return written
-    folder = table.path("backup_location", "backups")
-    if folder and os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112 - Path's raise for long names
-        table.wrong_path("backup_location", "is no folder", "the path of a folder, which is made if it is missing")
-    return str(folder)
 
 
 def _project_python(table: Table) -> Path:

@@ -5,7 +5,7 @@ Never raises for a wrong value, and never repeats one: it may be a secret in the
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -76,15 +76,45 @@ class Table:
 
     def choice(self, key: str, choices: type[Choice], default: Choice) -> Choice | None:
         """Return the default for an absent key, None for a wrong value."""
+        word = self.word(key, [each.value for each in choices], default.value)
+        return None if word is None else choices(word)
+
+    def word(self, key: str, words: Sequence[str], default: str) -> str | None:
+        """Return one of the words, the default for an absent key, None for a wrong value."""
         if not self.has(key):
             return default
         word = self.text(key)
-        names = [each.value for each in choices]
-        if word in names:
-            return choices(word)
+        if word in words:
+            return word
         if word is not None:
-            self.wrong(key, f"is not known; right: {' or '.join(names)}{nearest(word.strip().lower(), names)}")
+            self.wrong(key, f"is not known; right: {' or '.join(words)}{nearest(word.strip().lower(), words)}")
         return None
+
+    def table(self, key: str) -> "Table | None":
+        """Return a table within the table; None where it is absent or no table."""
+        self.known.add(key)
+        written = self.values.get(key)
+        if written is None:
+            return None
+        if not isinstance(written, dict):
+            self.wrong(key, f"is no table; right: [targets.NAME.{key}]")
+            return None
+        return Table(written, folder=self.folder, environ=self.environ, variables={})
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts; none for an absent or wrong one."""
+        self.known.add(key)
+        written = self.values.get(key, [])
+        if not isinstance(written, list) or not all(isinstance(one, str) and one for one in written):
+            self.wrong(key, 'is no list of texts; right: ["...", "..."]')
+            return ()
+        found = []
+        for one in written:
+            if problem := wrong_password(one):
+                self.wrong(key, problem)
+            else:
+                found.append(one)
+        return tuple(found)
 
     def number(self, key: str, unit: str, *, least: float, most: float, whole: bool = False) -> int | float | None:
         value = self.value(key)

@@ -6,16 +6,27 @@ Each step takes the values of the steps before it. `upgrade` cannot be called wi
 and both must be for the very plan that it runs.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import attempts, comparison, dump, losses, pending, postgres, snapshot
+from migration_pipeline.adapters import attempts, comparison, database_facts, dump, losses, pending, postgres, readings, snapshot
 from migration_pipeline.adapters import preflight as conditions
-from migration_pipeline.domain import backups, confirmation, ledger, safety
-from migration_pipeline.domain.backups import Backup, Manifest, Rejected, Verification, VerifiedBackup
+from migration_pipeline.domain import backups, by_hand, confirmation, ledger, safety
+from migration_pipeline.domain.backups import (
+    Backup,
+    Layout,
+    Level,
+    Manifest,
+    Migration,
+    Outcome,
+    Rejected,
+    Verification,
+    VerifiedBackup,
+)
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal, Tolerance
 from migration_pipeline.domain.plan import Plan
@@ -27,19 +38,14 @@ from migration_pipeline.workplace import Workplace
 def preflight(place: Workplace, revision: str) -> Preflight:
     """Look at server, role, tools and plan; demand a recent, verified, intact backup of this database (D1)."""
     server = conditions.examine(place.live)
-    place.programs(server.major)
+    if place.target.backups.system is None:
+        place.programs(server.major)
     plan = pending.plan(place.project, place.live, place.identity(server), revision)
-    notes = (*place.history_notes(plan), *pending.notes(plan, place.live))
+    notes = (*place.history.notes(plan), *pending.notes(plan, place.live))
     if plan.is_empty:
         place.sweep_if_nobody_runs()
         return Preflight(plan=plan, recent_backup=None, notes=notes)
-    conditions.examine_scratch(
-        place.scratch_server,
-        place.live,
-        place.target.maintenance_database,
-        needed_bytes=server.database_bytes,
-        major=server.major,
-    )
+    _examine_scratch(place, server)
     return Preflight(plan=plan, recent_backup=newest_backup(place, plan), notes=notes)
 
 
@@ -68,60 +74,134 @@ def preview(place: Workplace, revision: str) -> Preview:
 
 def newest_backup(place: Workplace, plan: Plan) -> Backup:
     """Return the newest backup that counts for this database now, or raise NoRecentBackup with what was found instead."""
-    found, rejected = place.store.all()
+    found, rejected = place.store.entries()
     now = place.server_time()
-    for backup in found:
-        reason = backups.why_not(backup, plan.identity, now, place.target.max_backup_age)
-        if reason is None and place.store.is_intact(backup):
-            return backup
-        rejected.append(Rejected(id=backup.id, reason=reason or "damaged: its bytes are not those of its manifest"))
+    for entry in found:
+        reason = backups.why_not(entry, plan.identity, now, place.target.max_backup_age)
+        if reason is None:
+            backup = place.store.read(entry.id)
+            if place.is_intact(backup):
+                return backup
+        rejected.append(Rejected(id=entry.id, reason=reason or "damaged: its bytes are not those of its manifest"))
     evidence = {one.id: one.reason for one in rejected[:5]}
-    raise errors.NoRecentBackup(evidence=evidence or {"backups": f"none in {place.store.folder}"})
+    raise errors.NoRecentBackup(evidence=evidence or {"backups": f"none in {place.store.where}"})
 
 
 def backup(place: Workplace, plan: Plan, *, protects: bool) -> Backup:
     """Dump the database and record in the same snapshot what the dump holds (D2)."""
     place.hold_lock()
     place.sweep()
+    if place.target.backups.system is not None:
+        return _backup_by_own_system(place, plan, protects=protects)
+    place.store.check_room(place.room_for_a_dump())
     version_table = (plan.version_table_schema, plan.version_table)
-    with snapshot.exported(place.live) as moment:
+    form = place.target.backups.form
+    with snapshot.exported(place.live) as moment, place.store.new(place.clock) as new:
         if protects:
             _check_current(plan, postgres.version_rows(moment.session, *version_table))
         server = postgres.server(moment.session)
-        programs = place.programs(server.major)
+        ordered = place.dump(moment.name, server.major, new)
+        sequences = snapshot.sequences(moment.session)
         started = time.monotonic()
-        with (
-            place.store.new(place.clock) as (backup_id, file),
-            dump.in_background(
-                place.live, programs, snapshot=moment.name, into=file, progress=lambda done: place.progress("dump", done, None)
-            ) as dumping,
-        ):
-            contents = snapshot.contents(moment.session, version_table)
-            size, checksum = dumping.result()
-    return place.store.add(
-        Manifest(
-            id=backup_id,
+        with dump.in_background(ordered) as dumping:
+            contents = snapshot.contents(moment.session, version_table, hashed=place.target.backups.level is Level.ROWS)
+            facts, database_sql = database_facts.of(moment.session)
+            roles_sql = dump.roles(place.live, ordered.programs)
+            files = dumping.result()
+        manifest = Manifest(
+            id=new.id,
             identity=place.identity(server),
             server_version=str(server.version),
-            client_version=dump.version(programs),
+            client_version=dump.version(ordered.programs),
             snapshot_time=moment.time,
             heads=contents.heads,
-            bytes=size,
-            checksum=checksum,
+            version_table=plan.version_table,
+            version_table_schema=plan.version_table_schema,
+            layout=form.layout,
+            recipients=form.recipients,
+            files=(
+                *files,
+                dump.beside(ordered, backups.GLOBALS, roles_sql),
+                dump.beside(ordered, backups.DATABASE, database_sql.encode()),
+            ),
             seconds=time.monotonic() - started,
             rows=contents.rows,
+            row_hashes=contents.row_hashes,
+            sequences=sequences,
+            large_objects=contents.large_objects,
+            database_bytes=server.database_bytes,
             schema=contents.schema,
             schema_fingerprint=contents.schema.fingerprint,
             extensions=contents.extensions,
             roles=contents.roles,
+            database=facts,
+            by_hand=by_hand.commands(new.id, form, server.database, facts),
             protects=plan.fingerprint if protects else None,
         )
-    )
+        return place.store.publish(new, manifest)
+
+
+def _backup_by_own_system(place: Workplace, plan: Plan, *, protects: bool) -> Backup:
+    """Let the Target's own backup system take it, and record between which readings of the database it lies."""
+    version_table = (plan.version_table_schema, plan.version_table)
+    with postgres.session(place.live, purpose="backup") as opened:
+        server = postgres.server(opened)
+        if protects:
+            _check_current(plan, postgres.version_rows(opened, *version_table))
+    started = time.monotonic()
+    taken = place.own_system().take(version_table)
+    contents = taken.before.contents
+    with place.store.new(place.clock) as new:
+        return place.store.publish(
+            new,
+            Manifest(
+                id=new.id,
+                identity=place.identity(server),
+                server_version=str(server.version),
+                client_version="none: a backup system of its own",
+                snapshot_time=taken.before.time,
+                heads=contents.heads,
+                version_table=plan.version_table,
+                version_table_schema=plan.version_table_schema,
+                layout=Layout.OWN_SYSTEM,
+                files=(),
+                seconds=time.monotonic() - started,
+                rows=contents.rows,
+                large_objects=contents.large_objects,
+                database_bytes=server.database_bytes,
+                schema=contents.schema,
+                schema_fingerprint=contents.schema.fingerprint,
+                extensions=contents.extensions,
+                roles=contents.roles,
+                kept_as=taken.found.id,
+                kept_bytes=taken.found.bytes,
+                bounds=taken.bounds,
+                transactions=taken.transactions,
+                protects=plan.fingerprint if protects else None,
+            ),
+        )
 
 
 def plan_for_backup(place: Workplace) -> Plan:
     """Return the plan of a backup without a migration: which database, and which table holds its revision."""
     server = conditions.examine(place.live)
+    with contextlib.suppress(conditions.NoRoom):  # it can be taken all the same
+        _examine_scratch(place, server)
+    return pending.plan_or_default(place.project, place.live, place.identity(server))
+
+
+def why_not_by_restore(place: Workplace) -> str | None:
+    """Return why a backup of this database cannot be verified by a restore, if the scratch server has no room for a copy."""
+    try:
+        _examine_scratch(place, conditions.examine(place.live))
+    except conditions.NoRoom as error:
+        return error.evidence["disk"]
+    return None
+
+
+def _examine_scratch(place: Workplace, server: postgres.Server) -> None:
+    if place.target.backups.system is not None:
+        return  # it restores where it can
     conditions.examine_scratch(
         place.scratch_server,
         place.live,
@@ -129,7 +209,6 @@ def plan_for_backup(place: Workplace) -> Plan:
         needed_bytes=server.database_bytes,
         major=server.major,
     )
-    return pending.plan_or_default(place.project, place.live, place.identity(server))
 
 
 def reuse_backup(place: Workplace, plan: Plan, recent: Backup) -> Backup:
@@ -144,30 +223,63 @@ def reuse_backup(place: Workplace, plan: Plan, recent: Backup) -> Backup:
             evidence=changed or {"revision then": ", ".join(manifest.heads), "now": ", ".join(plan.current)},
             next_step="just migrate, without --reuse-recent-backup",
         )
-    return recent
+    return place.store.rewrite(replace(place.store.read(recent.id).manifest, protects=plan.fingerprint))
 
 
 def verify_backup(place: Workplace, backup: Backup, plan: Plan) -> VerifiedBackup:
     """Restore the backup into a scratch database and compare it with what the manifest recorded."""
-    place.hold_lock()
-    started = time.monotonic()
-    try:
-        copy, seconds = place.restored(backup)
-        comparison.check_copy(backup.manifest, copy, plan)
-    except errors.VerificationFailed as error:
-        failed = Verification(
-            level="restore", at=place.clock(), seconds=time.monotonic() - started, passed=False, detail=error.what
-        )
-        place.store.record(backup, failed)
-        error.next_step = error.next_step or "just backup-db; the live database is as it was"
-        raise
-    passed = Verification(level="restore", at=place.clock(), seconds=seconds, passed=True)
+    verified, passed = verify(place, backup, place.target.backups.level)
     return VerifiedBackup(
-        backup=place.store.record(backup, passed),
+        backup=verified,
         verification=passed,
         plan_fingerprint=plan.fingerprint,
         age=place.server_time() - backup.manifest.snapshot_time,
     )
+
+
+def verify(place: Workplace, backup: Backup, level: Level) -> tuple[Backup, Verification]:
+    """Prove a backup up to a level, and record in its manifest what came of it. Raise VerificationFailed."""
+    place.hold_lock()
+    started = time.monotonic()
+    try:
+        seconds = _prove(place, backup, level)
+    except errors.VerificationFailed as error:
+        seconds = time.monotonic() - started
+        record(place, backup, Verification(level=level, at=place.clock(), seconds=seconds, passed=False, detail=error.what))
+        error.next_step = error.next_step or "just backup-db; the live database is as it was"
+        raise
+    passed = Verification(level=level, at=place.clock(), seconds=seconds, passed=True)
+    return record(place, backup, passed), passed
+
+
+def _prove(place: Workplace, backup: Backup, level: Level) -> float:
+    """Prove a backup; return the seconds that it took to have its files, or its restored copy. Raise VerificationFailed."""
+    started = time.monotonic()
+    if level is Level.CHECKSUM and backup.manifest.layout is not Layout.OWN_SYSTEM:
+        with place.store.fetched(backup):
+            return time.monotonic() - started
+    copy, seconds = place.restored(backup)
+    if backup.manifest.layout is Layout.OWN_SYSTEM:
+        readings.check_copy(backup.manifest, copy)
+    else:
+        comparison.check_copy(backup.manifest, copy, level)
+    return seconds
+
+
+def verify_without_room(place: Workplace, backup: Backup, why_not: str) -> None:
+    """Prove the bytes of a backup that is too large for the scratch server; it is stored, and never called verified."""
+    verify(place, backup, Level.CHECKSUM)
+    raise errors.VerificationFailed(
+        f'Backup "{backup.id}" is stored, but not verified by restore: no migration will rely on it.',
+        evidence={"scratch server": why_not, "store": backup.location},
+        next_step=f"give the scratch server room, then: just verify-backup {backup.id}",
+    )
+
+
+def record(place: Workplace, backup: Backup, verification: Verification) -> Backup:
+    """Add a verification to the manifest, as it is in the store now."""
+    newest = place.store.read(backup.id).manifest
+    return place.store.rewrite(replace(newest, verifications=(*newest.verifications, verification)))
 
 
 def rehearse(place: Workplace, plan: Plan, verified: VerifiedBackup) -> Rehearsal:
@@ -224,17 +336,19 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
         place.live, verified.backup, now=place.server_time(), limit=place.target.max_backup_age_at_upgrade
     )
     tolerance = Tolerance(factor=place.target.effects_tolerance_factor, rows=place.target.effects_tolerance_rows)
-    done = attempts.upgrade(
-        place.project,
-        place.live,
-        plan,
-        rehearsal,
-        limits=place.limits,
-        tolerance=tolerance,
-        tries=place.target.lock_attempts,
-        progress=place.show_revision,
-        backup_id=verified.backup.id,
-    )
+    begun = place.history.begin(plan, verified.backup.id, consent.how, place.clock())
+    with _ended_if_rolled_back(place, plan, begun):
+        done = attempts.upgrade(
+            place.project,
+            place.live,
+            plan,
+            rehearsal,
+            limits=place.limits,
+            tolerance=tolerance,
+            tries=place.target.lock_attempts,
+            progress=place.show_revision,
+            backup_id=verified.backup.id,
+        )
     result = UpgradeResult(
         plan_fingerprint=plan.fingerprint,
         backup_id=verified.backup.id,
@@ -244,10 +358,22 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
         revisions=losses.effects(done.ran.revisions, done.ran.base, None, plan.is_version_table),
     )
     try:
-        place.remember(plan, result.heads, verified.backup, consent)
+        place.history.end(begun, Outcome.COMMITTED, at=place.clock(), heads=result.heads)
     except errors.MigrationPipelineError as error:  # the upgrade is committed, and that is what must be told
         return replace(result, notes=(f"the record of this migration could not be kept: {error.what}",))
     return result
+
+
+@contextlib.contextmanager
+def _ended_if_rolled_back(place: Workplace, plan: Plan, begun: Migration) -> Iterator[None]:
+    """Record a migration as failed where the database is seen to be as before; otherwise nobody knows, and it stays begun."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(errors.MigrationPipelineError):
+            if comparison.heads_now(place.live, plan) == plan.current:
+                place.history.end(begun, Outcome.FAILED, at=place.clock(), heads=plan.current)
+        raise
 
 
 def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: UpgradeResult) -> PostCheck:
@@ -272,7 +398,7 @@ def post_check(place: Workplace, plan: Plan, rehearsal: Rehearsal, result: Upgra
     if problems:
         raise errors.PostCheckFailed(
             evidence={"state": f"the upgrade is committed; the database is at {', '.join(heads)}", **problems},
-            next_step=f"mend what is named above, or go back to {result.backup_id}: docs/restore.md",
+            next_step=f"mend what is named above, or go back: just restore-db {result.backup_id}",
         )
     return PostCheck(heads=heads, schema_fingerprint=after.fingerprint)
 
@@ -304,13 +430,13 @@ def _whereabouts(place: Workplace, plan: Plan, step: str) -> str:
 def _safe(place: Workplace, plan: Plan) -> str:
     """Name the newest backup of this database that was verified by a restore, as the store has it now."""
     try:
-        found, _ = place.store.all()
+        found, _ = place.store.entries()
     except errors.MigrationPipelineError as error:
         return f"unknown: {error.what}"
-    ours = [one for one in found if one.manifest.identity == plan.identity and one.manifest.restored is not None]
+    ours = [one for one in found if one.identity == plan.identity and one.restored is not None]
     if not ours:
         return "no verified backup of this database is in the store"
-    moment = ours[0].manifest.snapshot_time.astimezone(UTC)
+    moment = ours[0].snapshot_time.astimezone(UTC)
     return f"{ours[0].id}, verified by a restore, holds the database as it was at {moment:%H:%M:%S} UTC on {moment:%Y-%m-%d}"
 
 

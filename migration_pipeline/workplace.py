@@ -2,28 +2,29 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import psycopg
-import pydantic
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import belongings, binaries, dump, locks, postgres, roles, scratch
+from migration_pipeline.adapters import belongings, binaries, locks, postgres, restore, roles, scratch, stores
+from migration_pipeline.adapters.dump import Dump
+from migration_pipeline.adapters.history import History
 from migration_pipeline.adapters.locks import AdvisoryLock
+from migration_pipeline.adapters.own_system import OwnSystem
+from migration_pipeline.adapters.restore import Restore
 from migration_pipeline.adapters.runner_process import Project
-from migration_pipeline.adapters.storage import FolderStore
+from migration_pipeline.adapters.storage import ROOM, BackupStore, NewBackup
 from migration_pipeline.adapters.transaction import Limits
-from migration_pipeline.domain.backups import Backup, Migration
-from migration_pipeline.domain.confirmation import Confirmation
+from migration_pipeline.domain.backups import Backup, DatabaseFacts, Layout
 from migration_pipeline.domain.connection import Connection
-from migration_pipeline.domain.plan import Identity, Plan
+from migration_pipeline.domain.plan import Identity
 from migration_pipeline.settings import Target
-
-migrations = pydantic.TypeAdapter(Migration)
 
 
 class Progress(Protocol):
@@ -57,9 +58,14 @@ class Workplace:
     def live(self) -> Connection:
         return self.target.connection
 
+    @cached_property
+    def store(self) -> BackupStore:
+        policy = self.target.backups
+        return stores.of(self.target.name, policy.location, policy.copies, kms_key=policy.kms_key)
+
     @property
-    def store(self) -> FolderStore:
-        return FolderStore(Path(self.target.backup_location), self.target.name)
+    def history(self) -> History:
+        return History(self.store)
 
     @property
     def scratch_server(self) -> Connection:
@@ -103,6 +109,11 @@ class Workplace:
     def programs(self, major: int) -> Path:
         return binaries.find(major, self.target.pg_bin)
 
+    @property
+    def admin(self) -> Connection:
+        """The maintenance database of the live server: there the migration lock is held, and names are swapped."""
+        return self.live.replace(database=self.target.maintenance_database)
+
     def hold_lock(self) -> None:
         """Take the migration lock, or make sure that it is still ours. Raise Locked, ServerUnreachable, Stale."""
         if self._lock is None:
@@ -117,59 +128,103 @@ class Workplace:
         """Return a scratch database that holds the backup, and the seconds that the restore took (0: it was there already)."""
         if self._copy is not None and self._copy[0] == backup.id:
             return self._copy[1], 0.0
-        if not self.store.is_intact(backup):
-            raise errors.VerificationFailed(
-                f'The dump of backup "{backup.id}" is not what its manifest says.',
-                evidence={"dump": backup.location},
-                next_step="just backup-db",
-            )
-        with postgres.session(self.live, purpose="looks") as opened:
-            major = postgres.server(opened).major
-        needed = roles.needed(self.live)
-        roles.provide(self.scratch_server, self.target.maintenance_database, needed, backup.manifest.roles)
-        copy = self._open.enter_context(
-            scratch.database(self.scratch_server, self.live, self.target.name, self.target.maintenance_database)
-        )
-        if "schema public" not in backup.manifest.schema.objects:
-            scratch.drop_public_schema(copy)
+        if backup.manifest.layout is Layout.OWN_SYSTEM:
+            return self._restored_by_own_system(backup)
+        with self.store.fetched(backup) as folder:
+            with postgres.session(self.live, purpose="looks") as opened:
+                major = postgres.server(opened).major
+            maintenance = self.target.maintenance_database
+            self._check_scratch(backup)
+            needed = roles.needed(self.live)
+            roles.provide(self.scratch_server, maintenance, needed, backup.manifest.roles)
+            copy = self._open.enter_context(scratch.database(self.scratch_server, self.live, self.target.name, maintenance))
+            seconds = self.restore(backup, folder, copy, major)
+        self._take_copy(backup, copy, needed)
+        return copy, seconds
+
+    def _restored_by_own_system(self, backup: Backup) -> tuple[Connection, float]:
         started = time.monotonic()
-        with self.store.dump(backup.id).open("rb") as source:
-            total = backup.manifest.bytes
-            dump.restore(copy, self.programs(major), source, progress=lambda done: self.progress("restore", done, total))
-        seconds = time.monotonic() - started
+        manifest = backup.manifest
+        copy = self._open.enter_context(self.own_system().restored(manifest.kept_as, manifest.transactions))
         scratch.cut_subscriptions(copy)
+        self._take_copy(backup, copy, roles.needed(self.live))
+        return copy, time.monotonic() - started
+
+    def _take_copy(self, backup: Backup, copy: Connection, needed: roles.Needed) -> None:
         scratch.cut_foreign_servers(copy)
         self._copy = (backup.id, copy)
         self._rehearses = roles.for_rehearsal(copy, needed)
-        return copy, seconds
 
-    def remember(self, plan: Plan, heads: tuple[str, ...], backup: Backup, consent: Confirmation) -> None:
-        """Keep a record of a committed migration beside the backup that returns from it."""
-        record = Migration(
-            at=self.clock(),
-            identity=plan.identity,
-            plan_fingerprint=plan.fingerprint,
-            heads_before=plan.current,
-            heads_after=heads,
-            revisions=tuple(revision.id for revision in plan.revisions),
-            backup_id=backup.id,
-            confirmed=consent.how,
+    def own_system(self) -> OwnSystem:
+        """Return the Target's own backup system. Raise SettingsError where the settings name none."""
+        commands = self.target.backups.system
+        if commands is None:
+            raise errors.SettingsError(
+                "The backup is kept by a backup system that the settings do not name.",
+                next_step=f"name it in [targets.{self.target.name}.backup_system]; docs/own-backup-system.md",
+            )
+        return OwnSystem(commands, self.live, self.target.scratch)
+
+    def is_intact(self, backup: Backup) -> bool:
+        """Return whether a backup is still what its manifest says, by the strongest proof that needs no transfer."""
+        if backup.manifest.layout is Layout.OWN_SYSTEM:
+            return backup.manifest.kept_as in {one.id for one in self.own_system().list()}
+        return self.store.is_intact(backup)
+
+    def room_for_a_dump(self) -> int:
+        """Return the bytes that the next dump may need: those of the last one, and half as many more. 0: there is none."""
+        ours = [one for one in self.store.entries()[0] if one.identity.target == self.target.name]
+        return int(ours[0].bytes * ROOM) if ours else 0
+
+    def dump(self, snapshot: str, major: int, new: NewBackup) -> Dump:
+        return Dump(
+            connection=self.live,
+            programs=self.programs(major),
+            snapshot=snapshot,
+            form=self.target.backups.form,
+            folder=new.folder,
+            backup_id=new.id,
+            progress=lambda done: self.progress("dump", done, None),
         )
-        self.store.keep(record.name, migrations.dump_json(record, indent=1))
 
-    def history_notes(self, plan: Plan) -> Iterator[str]:
-        """Yield what an operator should know of the past: a revision that no run of ours applied."""
-        texts = self.store.records("migration_*.json")
-        records = [record for record in map(_migration, texts) if record is not None]
-        if len(records) < len(texts):
-            yield f"{len(texts) - len(records)} of {len(texts)} records of earlier migrations in {self.store.folder} are damaged"
-        ours = [record for record in records if record.identity == plan.identity]
-        at = ", ".join(plan.current)
-        if at and not ours:
-            yield f"the database is at {at}; no run of this pipeline has migrated it before"
-        elif ours and ours[-1].heads_after != plan.current:
-            left = ", ".join(ours[-1].heads_after)
-            yield f"the database is at {at or 'no revision'}, and the last run of this pipeline left it at {left}"
+    def _check_scratch(self, backup: Backup) -> None:
+        admin = self.scratch_server.replace(database=self.target.maintenance_database)
+        with postgres.session(admin, purpose="looks") as opened:
+            scratch.check(opened, admin, backup.manifest)
+
+    def beside(self, facts: DatabaseFacts) -> tuple[str, list[str]]:
+        """Return the name of an empty database beside the live one, and what it could not be given; it is gone with the run."""
+        return self._open.enter_context(scratch.beside(self.admin, self.live.database, facts))
+
+    def restore(
+        self,
+        backup: Backup,
+        folder: Path,
+        into: Connection,
+        major: int,
+        *,
+        keeps_subscriptions: bool = False,
+        file: Path | None = None,
+    ) -> float:
+        """Restore a backup whose files are in a folder into an empty database; return the seconds. Raise VerificationFailed."""
+        if "schema public" not in backup.manifest.schema.objects:
+            scratch.drop_public_schema(into)
+        started = time.monotonic()
+        restore.run(
+            Restore(
+                manifest=backup.manifest,
+                folder=folder,
+                programs=self.programs(major),
+                into=into,
+                identity_file=self.target.backups.identity_file,
+                jobs=self.target.backups.form.jobs,
+                progress=self.progress,
+                unverified=file,
+            )
+        )
+        seconds = time.monotonic() - started
+        scratch.cut_subscriptions(into, keep=keeps_subscriptions)
+        return seconds
 
     def sweep_if_nobody_runs(self) -> None:
         """Sweep where no migration follows; a run that is under way, or what cannot be swept now, keeps nobody waiting."""
@@ -182,8 +237,7 @@ class Workplace:
                     lock.release()
 
     def _new_lock(self) -> AdvisoryLock:
-        maintenance = self.live.replace(database=self.target.maintenance_database)
-        return AdvisoryLock(maintenance, f"database {self.live.database}", f"{self.target.name} run {self.run_id[:8]}")
+        return AdvisoryLock(self.admin, f"database {self.live.database}", f"{self.target.name} run {self.run_id[:8]}")
 
     def sweep(self) -> list[str]:
         """Remove what dead runs left: scratch databases and partial files. Only under the migration lock."""
@@ -194,11 +248,3 @@ class Workplace:
     def close(self) -> None:
         self._open.close()
         self._copy = None
-
-
-def _migration(text: bytes) -> Migration | None:
-    """Return a record of a migration, or None for what is none."""
-    try:
-        return migrations.validate_json(text)
-    except ValueError:
-        return None

@@ -93,7 +93,9 @@ def make_database(server):
     name = f"test_{os.getpid()}_{next(counter)}"
     execute(server.url(), f'CREATE DATABASE "{name}" TEMPLATE template0')
     yield server.url(name)
-    execute(server.url(), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    put_aside = execute(server.url(), f"SELECT datname FROM pg_database WHERE starts_with(datname, '{name}_before_restore_')")
+    for one in (name, *(row[0] for row in put_aside)):
+        execute(server.url(), f'DROP DATABASE IF EXISTS "{one}" WITH (FORCE)')
 
 
 def execute(url, *statements):

@@ -5,26 +5,51 @@ from datetime import datetime, timedelta
 from migration_pipeline import errors
 from migration_pipeline.adapters import postgres, snapshot
 from migration_pipeline.domain import backups, schema
-from migration_pipeline.domain.backups import Backup, Manifest
+from migration_pipeline.domain.backups import Backup, Level, Manifest
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.schema import SchemaSnapshot
 
 MOST_LINES = 5
+MOST_WRONG = 20
 
 
-def check_copy(manifest: Manifest, copy: Connection, plan: Plan) -> None:
-    """Raise VerificationFailed when a restored copy differs from the manifest, in rows or schema."""
+def check_copy(manifest: Manifest, copy: Connection, level: Level) -> None:
+    """Raise VerificationFailed when a restored copy differs from the manifest: in rows, large objects, sequences or schema."""
+    if level is Level.ROWS and not manifest.row_hashes:
+        raise errors.NotAllowed(
+            f'Backup "{manifest.id}" cannot be verified row by row: no hashes of its rows were recorded when it was taken.',
+            next_step='set verify_level = "rows", then: just backup-db',
+        )
     with postgres.session(copy, purpose="verifies", autocommit=False) as opened:
-        found = snapshot.contents(opened, (plan.version_table_schema, plan.version_table))
+        risen = snapshot.sequences(opened)
+        version_table = (manifest.version_table_schema, manifest.version_table)
+        found = snapshot.contents(opened, version_table, hashed=level is Level.ROWS)
     wrong = {
         f"rows of {table}": f"{found.rows.get(table, 0):,}, dumped: {manifest.rows.get(table, 0):,}"
         for table in sorted(manifest.rows.keys() | found.rows.keys())
         if found.rows.get(table) != manifest.rows.get(table)
     }
+    if found.large_objects != manifest.large_objects:
+        wrong["large objects"] = f"{found.large_objects:,}, dumped: {manifest.large_objects:,}"
+    if found.heads != manifest.heads:
+        wrong["revision"] = f"{', '.join(found.heads) or 'none'}, dumped: {', '.join(manifest.heads) or 'none'}"
+    wrong |= {
+        f"sequence {name}": f"{risen.get(name, 0):,}, before the dump: {value:,}"
+        for name, value in manifest.sequences.items()
+        if risen.get(name, 0) < value
+    }
+    if level is Level.ROWS:
+        differing = [name for name, value in manifest.row_hashes.items() if found.row_hashes.get(name) != value]
+        wrong |= {f"values of {name}": "are not those that were dumped" for name in differing}
     wrong |= of_schemas(manifest.schema.as_restored, found.schema.as_restored)
     if wrong:
-        raise errors.VerificationFailed("The restored copy differs from what was dumped.", evidence=wrong)
+        raise errors.VerificationFailed("The restored copy differs from what was dumped.", evidence=_first(wrong))
+
+
+def _first(wrong: dict[str, str]) -> dict[str, str]:
+    more = {"more": f"{len(wrong) - MOST_WRONG} differences"} if len(wrong) > MOST_WRONG else {}
+    return {**dict([*wrong.items()][:MOST_WRONG]), **more}
 
 
 def heads_now(live: Connection, plan: Plan) -> tuple[str, ...] | None:

@@ -88,7 +88,7 @@ def _state(live: Connection, plan: Plan, run: Execution, outcome: str | None, me
     if outcome == "committed":
         return (
             f"UNKNOWN: something inside the run has committed; the database is at {at}",
-            "compare the database with the backup, and go back to it where needed: docs/restore.md",
+            "compare the database with the backup; to go back to it: just restore-db",
         )
     if heads == plan.current:
         return f"rolled back; the database is at {at}, as before", mend

@@ -46,6 +46,10 @@ DAGSTER = "SELECT to_regclass('public.event_logs') IS NOT NULL AND to_regclass('
 DATA_FOLDER = "SELECT setting FROM pg_settings WHERE name = 'data_directory'"
 
 
+class NoRoom(errors.NotAllowed):
+    """The scratch server has everything that a restored copy needs, but room."""
+
+
 def examine(connection: Connection) -> postgres.Server:
     """Return what the server is; raise ServerUnreachable, or NotAllowed with every condition that is not met."""
     with postgres.session(connection, purpose="preflight") as opened:
@@ -103,12 +107,12 @@ def examine_scratch(server: Connection, live: Connection, maintenance: str, need
             problems["right"] = f'role "{role}" lacks CREATEDB: ALTER ROLE {role} CREATEDB'
         if found.major != major:
             problems["version"] = f"PostgreSQL {found.major}, the database's server is {major}: a copy would behave differently"
-        free = _free_bytes(opened, server)
+        free = free_bytes(opened, server)
         if free is not None and free < needed_bytes:
             problems["disk"] = f"{free:,} bytes are free, the copy needs about {needed_bytes:,}"
         problems |= dict(roles.problems(opened, needed_roles))
     if problems:
-        raise errors.NotAllowed(
+        raise (NoRoom if [*problems] == ["disk"] else errors.NotAllowed)(
             "The scratch server cannot hold a restored copy; nothing was changed.",
             evidence={"scratch server": admin.where, **problems},
             next_step="mend what is named above, or name another server in SCRATCH_DATABASE_URL",
@@ -126,7 +130,7 @@ def _reaching_scratch() -> Iterator[None]:
         raise
 
 
-def _free_bytes(opened: "psycopg.Connection[Any]", server: Connection) -> int | None:
+def free_bytes(opened: "psycopg.Connection[Any]", server: Connection) -> int | None:
     """Return the free bytes of the server's disk, where it is this machine's and the role may know its folder."""
     local = {"", "localhost", "127.0.0.1", "::1"}
     if not all(host in local or host.startswith("/") for host, _ in server.addresses):

@@ -13,8 +13,9 @@ import psycopg
 from psycopg import sql
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import likeness, locks, postgres, roles
+from migration_pipeline.adapters import database_facts, likeness, locks, postgres, roles
 from migration_pipeline.adapters.locks import AdvisoryLock
+from migration_pipeline.domain.backups import DatabaseFacts, Manifest
 from migration_pipeline.domain.connection import Connection
 
 PREFIX = "mp_scratch"
@@ -22,8 +23,12 @@ COMMENT = "scratch database of migration_pipeline; dropped by its run, or by the
 
 ORPHANS = """
 SELECT datname::text FROM pg_database
-WHERE datname LIKE 'mp\\_scratch\\_%' AND shobj_description(oid, 'pg_database') = '""" + COMMENT + """'
+WHERE shobj_description(oid, 'pg_database') = '""" + COMMENT + """'
 """  # fmt: skip
+COLLATIONS = """
+SELECT quote_ident(collname) FROM pg_collation
+WHERE collnamespace = 'pg_catalog'::regnamespace AND collencoding IN (-1, pg_char_to_encoding(%s))
+"""
 SUBSCRIPTIONS = """
 SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
@@ -53,6 +58,43 @@ def database(server: Connection, source: Connection, target: str, maintenance: s
         owner.release()
 
 
+@contextlib.contextmanager
+def beside(admin: Connection, live: str, facts: DatabaseFacts) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of an empty database beside the live one, for a restore, and what it could not be given.
+
+    One that does not get the live name is dropped in the end, by us or by the next run.
+    """
+    token = secrets.token_hex(4)
+    name = f"{live.encode()[:46].decode(errors='ignore')}_restore_{token}"
+    owner = AdvisoryLock(admin, name, purpose=f"owns {name}")
+    if not owner.try_acquire():
+        raise errors.Failure("A database of the same name is being restored.", next_step="run the same command again")
+    try:
+        with _as_login(admin, "makes a database") as opened:
+            notes = database_facts.create(opened, name, facts, comment=COMMENT)
+        yield name, notes
+    finally:
+        with contextlib.suppress(errors.MigrationPipelineError):
+            drop(admin, name)
+        owner.release()
+
+
+def check(opened: "psycopg.Connection[Any]", server: Connection, manifest: Manifest) -> None:
+    """Raise NotAllowed with what a server lacks for a restore of a backup, before it starts."""
+    available = {row[0] for row in postgres.rows(opened, "SELECT name::text FROM pg_available_extensions")}
+    problems = {f"extension {name}": "is not installed there" for name in manifest.extensions if name not in available}
+    known = {row[0] for row in postgres.rows(opened, COLLATIONS, manifest.database.encoding)}
+    used = {held["collation"] for held in manifest.schema.objects.values() if "collation" in held}
+    made = {name.partition(" ")[2] for name in manifest.schema.objects if name.startswith("collation ")}
+    problems |= {f"collation {name}": "is not known there" for name in sorted(used - made - known)}
+    if problems:
+        raise errors.NotAllowed(
+            "The server lacks what the backup needs; nothing was restored.",
+            evidence={"server": server.where, **problems},
+            next_step="install what is named above on that server, then run the same command again",
+        )
+
+
 def sweep(server: Connection, maintenance: str) -> list[str]:
     """Drop the scratch databases whose run is dead; return their names."""
     admin = server.replace(database=maintenance)
@@ -72,20 +114,24 @@ def sweep(server: Connection, maintenance: str) -> list[str]:
 
 def drop(admin: Connection, name: str) -> None:
     """Drop a scratch database with its sessions. A subscription would block it, so it goes first, cut from its slot."""
-    cut_subscriptions(admin.replace(database=name))
+    with contextlib.suppress(errors.ServerUnreachable):
+        cut_subscriptions(admin.replace(database=name))
     with _as_login(admin, "drops scratch") as opened:
         postgres.execute(opened, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def cut_subscriptions(connection: Connection) -> None:
+def cut_subscriptions(connection: Connection, *, keep: bool = False) -> None:
     """Drop the subscriptions of a restored copy without touching the slots of the publisher: these are production's.
+
+    Or keep them, off and without a slot, in a database that is to be the live one.
 
     https://www.postgresql.org/docs/current/sql-dropsubscription.html, Notes.
     """
-    with contextlib.suppress(errors.ServerUnreachable), _as_login(connection, "cuts subscriptions") as opened:
+    with _as_login(connection, "cuts subscriptions") as opened:
         for (name,) in postgres.rows(opened, SUBSCRIPTIONS):
             subscription = sql.Identifier(name)
-            for text in ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)", "DROP SUBSCRIPTION {}"):
+            cut = ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)")
+            for text in cut if keep else (*cut, "DROP SUBSCRIPTION {}"):
                 postgres.execute(opened, sql.SQL(text).format(subscription))
 
 

@@ -11,12 +11,20 @@ from typing import Any
 
 import psycopg
 
-from migration_pipeline.adapters import catalog, postgres
+from migration_pipeline.adapters import catalog, postgres, row_hashes
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.schema import SchemaSnapshot
 
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 EXPORT = "SELECT pg_export_snapshot(), clock_timestamp()"
+
+#: Sequences that only ever rise, and have been used.
+SEQUENCES = """
+SELECT format('%s.%s', s.schemaname, s.sequencename), s.last_value FROM pg_sequences s
+WHERE s.last_value IS NOT NULL AND NOT s.cycle AND s.increment_by > 0 AND s.schemaname !~ '^pg_'
+ORDER BY 1
+"""
+LARGE_OBJECTS = "SELECT count(*) FROM pg_largeobject_metadata"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,8 @@ class Contents:
     heads: tuple[str, ...]
     extensions: dict[str, str]
     roles: tuple[str, ...]
+    large_objects: int
+    row_hashes: dict[str, str]  #: empty where nobody asked for them
 
 
 @contextlib.contextmanager
@@ -47,7 +57,7 @@ def exported(connection: Connection) -> Iterator[Snapshot]:
         yield Snapshot(name=name, time=moment, session=opened)
 
 
-def contents(opened: "psycopg.Connection[Any]", version_table: tuple[str | None, str]) -> Contents:
+def contents(opened: "psycopg.Connection[Any]", version_table: tuple[str | None, str], *, hashed: bool = False) -> Contents:
     """Read what the manifest records; the session must be inside a transaction."""
     return Contents(
         rows=postgres.count_rows(opened),
@@ -55,7 +65,14 @@ def contents(opened: "psycopg.Connection[Any]", version_table: tuple[str | None,
         heads=postgres.version_rows(opened, *version_table),
         extensions=dict(postgres.rows(opened, postgres.EXTENSIONS)),
         roles=tuple(row[0] for row in postgres.rows(opened, postgres.ROLES)),
+        large_objects=postgres.one(opened, LARGE_OBJECTS)[0],
+        row_hashes=row_hashes.of(opened) if hashed else {},  # last, for it changes the session's settings
     )
+
+
+def sequences(opened: "psycopg.Connection[Any]") -> dict[str, int]:
+    """Return the last value of each sequence. No snapshot holds them: read before a dump, they are behind the dump's."""
+    return dict(postgres.rows(opened, SEQUENCES))
 
 
 def schema_of(opened: "psycopg.Connection[Any]") -> SchemaSnapshot:

@@ -1,204 +1,144 @@
-"""The backup store: a folder with one folder a Target in it. What has no manifest is no backup.
+"""What a backup store can do, and how a manifest is written. What has no manifest is no backup.
 
-A dump is written as `.partial`, flushed, and linked to its name, which must not exist yet; its manifest is written last.
+A backup's files come first, each whole or not at all; its manifest is written last and removed first.
 """
 
 import contextlib
-import fcntl
-import fnmatch
 import hashlib
-import os
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Protocol
 
 import pydantic
 
 from migration_pipeline import errors
 from migration_pipeline.domain import backups
-from migration_pipeline.domain.backups import Backup, Manifest, Rejected, Verification
+from migration_pipeline.domain.backups import Backup, Entry, Garbage, Manifest, Rejected
 
 CHUNK = 1 << 20
-manifests = pydantic.TypeAdapter(Manifest)
+#: The next dump may be larger than the last one; less room than this is too little to begin.
+ROOM = 1.5
+_manifests = pydantic.TypeAdapter(Manifest)
 
 
-class FolderStore:
-    """The backups of one Target in a folder."""
+@dataclass(frozen=True, kw_only=True)
+class NewBackup:
+    """A backup that is being taken: its id, and the private folder on this machine in which its files are made."""
 
-    def __init__(self, location: Path, target: str) -> None:
-        self.folder = location / target
+    id: str
+    folder: Path
 
-    @contextlib.contextmanager
-    def new(self, clock: Callable[[], datetime]) -> Iterator[tuple[str, BinaryIO]]:
-        """Yield the id of a new backup and the file to write its dump to; a failure leaves nothing behind."""
-        self._prepare()
-        name, partial, file = self._reserve(clock)
-        try:
-            with file:
-                yield name, file
-                file.flush()
-                os.fsync(file.fileno())
-                os.link(partial, self.dump(name))  # unlike a rename, it never replaces a file
-        except OSError as error:
-            raise errors.BackupFailed(
-                "The dump cannot be written; no backup was made.",
-                evidence={"folder": self.folder, "reason": error.strerror},
-                next_step="make room or name another folder in BACKUP_LOCATION, then: just backup-db",
-            ) from None
-        finally:
-            partial.unlink(missing_ok=True)
-        self._sync_folder()
 
-    def dump(self, backup_id: str) -> Path:
-        return self.folder / f"{backup_id}.sql"
+class BackupStore(Protocol):
+    """The backups of one Target. Every error is ours, and names no secret."""
 
-    def add(self, manifest: Manifest) -> Backup:
-        """Write the manifest: from here on it is a backup."""
-        self._write(self._manifest(manifest.id), manifests.dump_json(manifest, indent=1))
-        return Backup(manifest=manifest, location=str(self.dump(manifest.id)))
+    @property
+    def where(self) -> str:
+        """The folder or bucket, for a human."""
 
-    def record(self, backup: Backup, verification: Verification) -> Backup:
-        """Add a verification to the manifest."""
-        newest = self.read(backup.id).manifest
-        return self.add(replace(newest, verifications=(*newest.verifications, verification)))
+    def check_room(self, needed: int) -> None:
+        """Raise BackupFailed where this many bytes cannot be written."""
+
+    def new(self, clock: Callable[[], datetime]) -> contextlib.AbstractContextManager[NewBackup]:
+        """Yield a new backup under the id of this second, or of the next that is free; what is not published is removed."""
+
+    def publish(self, new: NewBackup, manifest: Manifest) -> Backup:
+        """Put a new backup's files in their place and then its manifest: from here on it is a backup. Raise BackupFailed."""
+
+    def take(self, folder: Path, manifest: Manifest) -> Backup:
+        """Take a backup of another store: its files lie in the folder. Raise BackupFailed."""
+
+    def rewrite(self, manifest: Manifest) -> Backup:
+        """Replace the manifest of a backup that is here. Raise BackupFailed."""
 
     def read(self, backup_id: str) -> Backup:
-        """Return one backup; raise Failure when its manifest is missing or cannot be understood."""
-        try:
-            manifest = manifests.validate_json(_content(self._manifest(backup_id)))
-        except (OSError, ValueError):
-            raise errors.Failure(
-                f'The manifest of backup "{backup_id}" is missing or damaged: it is no backup.',
-                next_step="just backups",
-            ) from None
-        if manifest.format != backups.FORMAT or manifest.id != backup_id or not self.dump(backup_id).is_file():
-            raise errors.Failure(f'Backup "{backup_id}" does not fit its manifest.', next_step="just backups")
-        return Backup(manifest=manifest, location=str(self.dump(backup_id)))
+        """Return one backup; raise Failure when its manifest is missing, or cannot be understood."""
 
-    def all(self) -> tuple[list[Backup], list[Rejected]]:
-        """Return the backups, newest first, and what looks like one and is none."""
-        found, rejected = [], []
-        for path in self._paths("backup_*.json"):
-            try:
-                found.append(self.read(path.stem))
-            except errors.Failure as error:
-                rejected.append(Rejected(id=errors.printable(path.stem), reason=errors.printable(error.what)))
-        return backups.newest_first(found), rejected
+    def entries(self) -> tuple[list[Entry], list[Rejected]]:
+        """Return what is known of each backup, newest first, and what looks like a backup and is none."""
 
     def is_intact(self, backup: Backup) -> bool:
-        """Return whether the dump's bytes are those that the manifest names."""
-        digest = hashlib.sha256()
-        try:
-            with self.dump(backup.id).open("rb") as file:
-                while part := file.read(CHUNK):
-                    digest.update(part)
-        except OSError:
-            return False
-        return digest.hexdigest() == backup.manifest.checksum
+        """Return whether the files are those that the manifest names, by the strongest proof that needs no transfer."""
+
+    def fetched(self, backup: Backup) -> contextlib.AbstractContextManager[Path]:
+        """Yield a folder on this machine with the backup's files, their bytes proved. Raise VerificationFailed."""
+
+    def remove(self, backup_ids: Iterable[str]) -> dict[str, str]:
+        """Remove backups, manifests first; return those that the store keeps, each with the reason."""
+
+    def garbage(self) -> list[Garbage]:
+        """Return what belongs to no backup and to nobody who is alive."""
+
+    def remove_garbage(self, found: Iterable[Garbage]) -> None:
+        """Remove what `garbage` returned."""
 
     def sweep(self) -> None:
-        """Remove what a dead run left: partial files that nobody has locked."""
-        for partial in self._paths("*.partial"):
-            with contextlib.suppress(OSError):
-                if partial.is_file():
-                    with partial.open("rb") as file:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        partial.unlink()
+        """Remove what a dead run left unfinished on this machine."""
 
     def keep(self, name: str, text: bytes) -> None:
-        """Keep a record beside the backups."""
-        self._prepare()
-        self._write(self.folder / name, text)
+        """Keep a record beside the backups, whole or not at all."""
 
     def records(self, pattern: str) -> list[bytes]:
         """Return the records kept under names of this pattern, oldest first; one that cannot be read is empty."""
-        texts = []
-        for path in self._paths(pattern):
-            try:
-                texts.append(_content(path))
-            except OSError:
-                texts.append(b"")
-        return texts
 
-    def _paths(self, pattern: str) -> list[Path]:
-        """Return what lies in the folder under names of this pattern, in order; nothing where there is no folder yet."""
+
+def dumped(manifest: Manifest) -> bytes:
+    """Return a manifest as it is written."""
+    return _manifests.dump_json(manifest, indent=1)
+
+
+def understood(text: bytes, backup_id: str) -> Manifest:
+    """Return the manifest that a text is; raise Failure."""
+    try:
+        manifest = _manifests.validate_python(_of_today(json.loads(text)))
+    except (ValueError, RecursionError):
+        raise no_backup(backup_id) from None
+    if manifest.format != backups.FORMAT or manifest.id != backup_id:
+        raise does_not_fit(backup_id)
+    return manifest
+
+
+def no_backup(backup_id: str) -> errors.Failure:
+    return errors.Failure(
+        f'The manifest of backup "{backup_id}" is missing or damaged: it is no backup.', next_step="just backups"
+    )
+
+
+def does_not_fit(backup_id: str) -> errors.Failure:
+    return errors.Failure(f'Backup "{backup_id}" does not fit its manifest.', next_step="just backups")
+
+
+def not_intact(backup: Backup, name: str) -> errors.VerificationFailed:
+    return errors.VerificationFailed(
+        f'The dump of backup "{backup.id}" is not what its manifest says.',
+        evidence={"file": name, "store": backup.location},
+        next_step="just backup-db",
+    )
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def differing_file(folder: Path, manifest: Manifest) -> str | None:
+    """Return the first file whose bytes are not those that the manifest names."""
+    for one in manifest.files:
         try:
-            return sorted(path for path in self.folder.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise errors.Failure(
-                "The backup folder cannot be read.",
-                evidence={"folder": self.folder, "reason": error.strerror},
-                next_step="name a folder that can be read in BACKUP_LOCATION, then: just backups",
-            ) from None
-
-    def _manifest(self, backup_id: str) -> Path:
-        return self.folder / f"{backup_id}.json"
-
-    def _prepare(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise errors.BackupFailed(
-                "The backup folder cannot be made.",
-                evidence={"folder": self.folder, "reason": error.strerror},
-                next_step="name a folder that can be written in BACKUP_LOCATION",
-            ) from None
-
-    def _reserve(self, clock: Callable[[], datetime]) -> tuple[str, Path, BinaryIO]:
-        """Take the name of this second, or wait for the next one that is free."""
-        while True:
-            name = backups.name_at(clock())
-            partial = self.folder / f"{name}.partial"
-            if not self.dump(name).exists() and not self._manifest(name).exists():
-                try:
-                    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-                except FileExistsError:
-                    pass
-                except OSError as error:
-                    raise errors.BackupFailed(
-                        "The backup folder cannot be written.",
-                        evidence={"folder": self.folder, "reason": error.strerror},
-                        next_step="name a folder that can be written in BACKUP_LOCATION, then: just backup-db",
-                    ) from None
-                else:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)  # lives as long as we do: a sweep sees that it is ours
-                    return name, partial, os.fdopen(descriptor, "r+b", buffering=0)
-            time.sleep(0.1)
-
-    def _write(self, path: Path, text: bytes) -> None:
-        """Replace a small file whole or not at all."""
-        unfinished = path.with_suffix(".partial")
-        try:
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(path)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise errors.BackupFailed(
-                f'"{path.name}" cannot be written.',
-                evidence={"folder": self.folder, "reason": error.strerror},
-                next_step="make room in the backup folder, then run the same command again",
-            ) from None
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            if (folder / one.name).stat().st_size != one.bytes or checksum(folder / one.name) != one.checksum:
+                return one.name
+        except OSError:
+            return one.name
+    return None
 
 
-def _content(path: Path) -> bytes:
-    """Return what a file holds; a pipe under its name would be waited for, and a device read for ever."""
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    return path.read_bytes()
+def _of_today(written: Any) -> Any:
+    """Read a manifest of format 1, which knew one plain file alone."""
+    if isinstance(written, Mapping) and written.get("format") == 1:
+        only = {"name": f"{written.get('id')}.sql", "bytes": written.get("bytes"), "checksum": written.get("checksum")}
+        return {**written, "format": backups.FORMAT, "files": [only]}
+    return written

@@ -7,10 +7,11 @@ import click
 
 from migration_pipeline import errors
 from migration_pipeline.cli.backup_db import backup_db
-from migration_pipeline.cli.backups import backups
+from migration_pipeline.cli.backups import backups, garbage, pin_backup, prune_backups, verify_backup
 from migration_pipeline.cli.demo import demo
 from migration_pipeline.cli.migrate import migrate
 from migration_pipeline.cli.plan import plan
+from migration_pipeline.cli.restore_db import drop_replaced, restore_db
 from migration_pipeline.cli.terminal import Terminal
 from migration_pipeline.cli.ui import ui
 
@@ -26,7 +27,20 @@ def commands() -> None:
     """
 
 
-for command in (migrate, backup_db, plan, backups, demo, ui):
+for command in (
+    migrate,
+    backup_db,
+    restore_db,
+    plan,
+    backups,
+    verify_backup,
+    prune_backups,
+    pin_backup,
+    garbage,
+    drop_replaced,
+    demo,
+    ui,
+):
     commands.add_command(command)
 
 

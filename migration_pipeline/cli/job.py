@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from migration_pipeline import errors, settings, steps
+from migration_pipeline import errors, restoring, settings, steps
 from migration_pipeline.adapters import runner_process
 from migration_pipeline.cli.terminal import Terminal
 from migration_pipeline.operator import desk
@@ -16,6 +16,7 @@ from migration_pipeline.settings import Target
 from migration_pipeline.workplace import Workplace
 
 RUNS = {"migrate": 3, "backup_database": 1}  #: how often a job starts the project: plan, rehearsal, upgrade
+NEXT = {"migrate": "just plan, then: just migrate", "backup_database": "just plan, then: just migrate"}
 #: Nothing leaves this machine, and the UI does not begin with an offer to join a community.
 DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
@@ -35,14 +36,16 @@ def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bo
         else:
             reason = "Dagster ended the run"
     if interrupted:
-        return terminal.interrupted(_standing(place, terminal))
+        return terminal.interrupted(_standing(job_name, place, terminal), NEXT.get(job_name, "run the same command again"))
     if not success and not terminal.has_error:
-        terminal.failed(terminal.step, _not_recorded(reason, _standing(place, terminal)))
+        terminal.failed(terminal.step, _not_recorded(reason, _standing(job_name, place, terminal)))
     return terminal.finish(success=success)
 
 
-def _standing(place: Workplace, terminal: Terminal) -> dict[str, str]:
+def _standing(job_name: str, place: Workplace, terminal: Terminal) -> dict[str, str]:
     try:
+        if job_name == "restore_database":
+            return restoring.standing(place, terminal.cost)
         return steps.standing(place, terminal.plan, terminal.step)
     except KeyboardInterrupt:  # somebody has no patience with a server that does not answer
         return {"state": "unknown: it was not looked at"}
@@ -90,7 +93,7 @@ def _was_interrupted(instance: Any, result: Any) -> bool:
 @contextlib.contextmanager
 def _runners_ahead(place: Workplace, job_name: str) -> Iterator[None]:
     """Start the project's interpreter while Dagster is imported; each run of the project finds one that is ready."""
-    runner_process.spares.prepare(place.project, RUNS[job_name])
+    runner_process.spares.prepare(place.project, RUNS.get(job_name, 0))
     try:
         yield
     finally:

@@ -18,10 +18,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 from migration_pipeline import errors
-from migration_pipeline.cli import drawing
-from migration_pipeline.domain import confirmation
+from migration_pipeline.cli import drawing, drawing_backups
+from migration_pipeline.domain import confirmation, restoration
 from migration_pipeline.domain.confirmation import PROMPT, Confirmation
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.restoration import Cost, RestoreConfirmation
 from migration_pipeline.domain.results import Preflight
 from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Target
@@ -42,6 +43,7 @@ class Terminal:
         self._since = time.monotonic()
         self.step = ""  #: that is running
         self.plan: Plan | None = None  #: of the run, once preflight has made it
+        self.cost: Cost | None = None  #: of the restore, once it was weighed
         self._result: dict[str, Any] = {}
         self._error: errors.MigrationPipelineError | None = None
 
@@ -82,6 +84,8 @@ class Terminal:
         self._clear()
         if isinstance(value, Preflight):
             self.plan = value.plan
+        if isinstance(value, Cost):
+            self.cost = value
         line = Text.assemble(("  ✓ ", "green"), (f"{step:<{WIDEST_STEP}}", "bold"), (f"{self._seconds:7.1f} s  ", "dim"))
         told, below = drawing.found(value)
         self._err.print(line.append(told), soft_wrap=True)
@@ -106,10 +110,18 @@ class Terminal:
 
     def confirm(self, plan: Plan, report: SafetyReport) -> Confirmation:
         """Show the ledger, ask, and read one line: from the terminal, or from what was piped to us."""
+        return confirmation.from_prompt(self._ask(drawing.ledger(plan, report), PROMPT), plan.fingerprint)
+
+    def confirm_restore(self, cost: Cost, asked_for: str) -> RestoreConfirmation:  # noqa: ARG002 - it is at the prompt that it counts
+        """Show what a restore loses, ask, and read one line."""
+        return restoration.from_prompt(self._ask(drawing_backups.cost(cost), restoration.prompt(cost)), cost)
+
+    def _ask(self, shown: RenderableType, question: str) -> str | None:
+        """Return the answer without the end of its line; None at the end of the input."""
         if self._progress is not None:
             self._progress.stop()
-        self._err.print(drawing.ledger(plan, report))
-        self._err.print(Text(PROMPT + " ", style="bold red"), end="")
+        self._err.print(shown)
+        self._err.print(Text(question + " ", style="bold red"), end="", soft_wrap=True)
         self._err.file.flush()
         try:
             answer = sys.stdin.readline() if sys.stdin is not None else ""
@@ -120,12 +132,12 @@ class Terminal:
             self._err.print()
         if self._progress is not None:
             self._progress.start()
-        return confirmation.from_prompt(answer.rstrip("\n") if answer else None, plan.fingerprint)
+        return answer.rstrip("\n") if answer else None
 
-    def interrupted(self, standing: dict[str, str]) -> int:
+    def interrupted(self, standing: dict[str, str], next_step: str) -> int:
         """Tell where the interruption left the live database; return the exit code."""
         step = f"in {self.step}" if self.step else "before the first step"
-        error = errors.Interrupted(f"Interrupted {step}.", evidence=standing, next_step="just plan, then: just migrate")
+        error = errors.Interrupted(f"Interrupted {step}.", evidence=standing, next_step=next_step)
         self.error(error)
         return error.exit_code
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
@@ -13,6 +13,7 @@ from migration_pipeline.defs import metadata
 from migration_pipeline.defs.resources import WorkplaceResource
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.operator import desk
+from migration_pipeline.workplace import Workplace
 
 INTERRUPTS = (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)
 
@@ -30,8 +31,13 @@ class ToldFailure(DagsterUserCodeProcessError, dg.Failure):
         )
 
 
+Look = Callable[[Workplace], dict[str, str]]  #: returns the state of the database, as looked at now
+
+
 @contextlib.contextmanager
-def told(context: dg.OpExecutionContext, workplace: WorkplaceResource, plan: Plan | None = None) -> Iterator[None]:
+def told(
+    context: dg.OpExecutionContext, workplace: WorkplaceResource, plan: Plan | None = None, look: Look | None = None
+) -> Iterator[None]:
     """Show a step's begin and failure. What is no error of ours is named by type and place alone.
 
     Every failure also says which state the database is in, as looked at now, which backup is safe, and what to run next.
@@ -51,16 +57,18 @@ def told(context: dg.OpExecutionContext, workplace: WorkplaceResource, plan: Pla
         return
     # settings are wrong before there is a database to look at; a failed upgrade has looked already
     if not isinstance(ours, errors.SettingsError) and not {"state", "safe"} <= ours.evidence.keys():
-        for key, value in _standing(workplace, plan, context.op.name, refused=isinstance(ours, errors.Refusal)).items():
+        refused = isinstance(ours, errors.Refusal)
+        look = look or (lambda place: steps.standing(place, plan, context.op.name, refused=refused))
+        for key, value in _standing(workplace, look).items():
             ours.evidence.setdefault(key, value)
     ours.next_step = ours.next_step or "just plan, which shows where the database is"
     desk.present.failed(context.op.name, ours)
     raise ToldFailure(ours) from None
 
 
-def _standing(workplace: WorkplaceResource, plan: Plan | None, step: str, *, refused: bool) -> dict[str, str]:
+def _standing(workplace: WorkplaceResource, look: Look) -> dict[str, str]:
     try:
-        return steps.standing(workplace.place, plan, step, refused=refused)
+        return look(workplace.place)
     except Exception as error:  # noqa: BLE001 - what failed first is what must be told
         return {"state": f"unknown: it could not be looked at ({type(error).__name__})"}
 

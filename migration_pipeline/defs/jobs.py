@@ -3,7 +3,7 @@
 import dagster as dg
 import pydantic
 
-from migration_pipeline.defs import ops
+from migration_pipeline.defs import ops, ops_backups, ops_restore
 from migration_pipeline.defs.resources import WorkplaceResource, json_values
 from migration_pipeline.operator import desk
 
@@ -26,6 +26,24 @@ class BackupDatabaseConfig(dg.Config):
     target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
 
 
+class RestoreConfig(ops_restore.ConfirmRestoreConfig):
+    target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
+    backup: str = pydantic.Field(default="", description="The backup's id; empty: the newest verified one of this database.")
+    unverified_file: str = pydantic.Field(default="", description="In its place: a plain dump that no manifest vouches for.")
+
+
+class DropReplacedDatabaseConfig(ops_restore.DropReplacedConfig):
+    target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
+
+
+class VerifyBackupConfig(ops_backups.VerifyConfig):
+    target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
+
+
+class PruneBackupsConfig(ops_backups.PruneConfig):
+    target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
+
+
 @dg.config_mapping
 def migrate_config(config: MigrateConfig) -> Config:
     """Hand each op its own part of the flat config."""
@@ -42,6 +60,34 @@ def migrate_config(config: MigrateConfig) -> Config:
 @dg.config_mapping
 def backup_config(config: BackupDatabaseConfig) -> Config:
     return _common(config.target)
+
+
+@dg.config_mapping
+def restore_config(config: RestoreConfig) -> Config:
+    asked = {"backup": config.backup, "unverified_file": config.unverified_file}
+    return {
+        "ops": {
+            "weigh_restore": {"config": asked},
+            "confirm_restore": {"config": {**asked, "confirmation": config.confirmation}},
+        },
+        **_common(config.target),
+    }
+
+
+@dg.config_mapping
+def drop_replaced_config(config: DropReplacedDatabaseConfig) -> Config:
+    asked = {"database": config.database, "end_sessions": config.end_sessions}
+    return {"ops": {"drop_replaced_database": {"config": asked}}, **_common(config.target)}
+
+
+@dg.config_mapping
+def verify_config(config: VerifyBackupConfig) -> Config:
+    return {"ops": {"verify_stored": {"config": {"backup": config.backup, "level": config.level}}}, **_common(config.target)}
+
+
+@dg.config_mapping
+def prune_config(config: PruneBackupsConfig) -> Config:
+    return {"ops": {"prune": {"config": {"dry_run": config.dry_run}}}, **_common(config.target)}
 
 
 def _common(target: str) -> Config:
@@ -66,3 +112,29 @@ def migrate() -> None:
 def backup_database() -> None:
     """Take a backup of a database and verify it by a restore."""
     ops.backup_now()
+
+
+@dg.job(config=restore_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)
+def restore_database() -> None:
+    """Replace a database with one of its backups, restored beside it and compared first; the replaced one stays."""
+    cost = ops_restore.weigh_restore()
+    consent = ops_restore.confirm_restore(cost)
+    ops_restore.swap_names(cost, ops_restore.restore_beside(cost, consent), consent)
+
+
+@dg.job(config=drop_replaced_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)
+def drop_replaced() -> None:
+    """Drop a database that a restore has put aside."""
+    ops_restore.drop_replaced_database()
+
+
+@dg.job(config=verify_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)
+def verify_newest_backup() -> None:
+    """Prove the newest backup, or a named one, once more by restoring it."""
+    ops_backups.verify_stored()
+
+
+@dg.job(config=prune_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)
+def prune_backups() -> None:
+    """Remove the backups that no rule of the retention policy keeps."""
+    ops_backups.prune()

@@ -9,11 +9,13 @@ import dagster as dg
 from migration_pipeline import errors
 from migration_pipeline.defs import assets
 from migration_pipeline.domain import report as reports
+from migration_pipeline.domain import restoration
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal
 from migration_pipeline.domain.plan import Plan
-from migration_pipeline.domain.results import PostCheck, Preflight, UpgradeResult
+from migration_pipeline.domain.restoration import Beside, Cost, RestoreConfirmation, Restored
+from migration_pipeline.domain.results import PostCheck, Preflight, Pruned, UpgradeResult, Verified
 from migration_pipeline.domain.safety import SafetyReport
 
 Metadata = dict[str, Any]
@@ -87,12 +89,50 @@ def of_result(result: UpgradeResult) -> Metadata:
         "attempts": result.attempts,
         "heads": ", ".join(result.heads),
         "effects": _table(reports.effect_rows(result.revisions)),
-        "way back": f"{result.backup_id}, see docs/restore.md",
+        "way back": f"just restore-db {result.backup_id}",
     }
 
 
 def of_post_check(checked: PostCheck) -> Metadata:
     return {"heads": ", ".join(checked.heads), "schema": checked.schema_fingerprint}
+
+
+def of_cost(cost: Cost) -> Metadata:
+    return {**of_backup(cost.backup), "lost": _list(cost.lines), "age seconds": round(cost.age.total_seconds())}
+
+
+def of_restore_confirmation(consent: RestoreConfirmation) -> Metadata:
+    return {"confirmed": consent.how, "backup": consent.backup_id}
+
+
+def of_beside(beside: Beside) -> Metadata:
+    return {"database": beside.name, "restore seconds": round(beside.seconds, 3), "notes": _list(beside.notes)}
+
+
+def of_restored(restored: Restored) -> Metadata:
+    return {
+        "restore seconds": round(restored.seconds, 3),
+        "of the estimate": f"{restored.seconds / restoration.ESTIMATE.total_seconds():.1%} of 15 minutes",
+        "swap seconds": round(restored.swap_seconds, 3),
+        "sessions ended": restored.ended_sessions,
+        "backup": restored.backup_id,
+        "replaced database": restored.replaced or "there was none",
+        "notes": _list(restored.notes),
+    }
+
+
+def of_verified_again(verified: Verified) -> Metadata:
+    found = verified.verification
+    return {**of_backup(verified.backup), "level": found.level.value, "seconds": round(found.seconds, 3)}
+
+
+def of_pruned(pruned: Pruned) -> Metadata:
+    return {
+        "removed": len(pruned.removed),
+        "stay": len(pruned.rows) - len(pruned.removed),
+        "dry run": pruned.dry_run,
+        "backups": _table(pruned.rows),
+    }
 
 
 def of_error(error: errors.MigrationPipelineError) -> Metadata:
@@ -157,4 +197,10 @@ SHOWN: dict[type, Callable[[Any], Metadata]] = {
     Confirmation: of_confirmation,
     UpgradeResult: of_result,
     PostCheck: of_post_check,
+    Cost: of_cost,
+    RestoreConfirmation: of_restore_confirmation,
+    Beside: of_beside,
+    Restored: of_restored,
+    Verified: of_verified_again,
+    Pruned: of_pruned,
 }

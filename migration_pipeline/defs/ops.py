@@ -79,6 +79,8 @@ def backup_now(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> 
         taken = steps.backup(workplace.place, plan, protects=False)
         desk.present.see("backup", taken)
         desk.present.started("verify_backup")
+        if no_room := steps.why_not_by_restore(workplace.place):
+            steps.verify_without_room(workplace.place, taken, no_room)
         verified = steps.verify_backup(workplace.place, taken, plan)
     context.log_event(metadata.materialized_backup(verified))
     context.add_output_metadata(metadata.of(verified))

@@ -1,10 +1,12 @@
 """What the steps find, beyond backups, rehearsals and reports: small values that travel between them and are shown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from migration_pipeline.domain.backups import Backup
+from migration_pipeline.domain.backups import Backup, Rejected, Verification
 from migration_pipeline.domain.effects import RevisionEffects
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.retention import Decision, Retention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,41 @@ class PostCheck:
 
     heads: tuple[str, ...]
     schema_fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A backup was proved once more."""
+
+    backup: Backup
+    verification: Verification
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """What the retention policy says of each backup, and what was removed."""
+
+    retention: Retention
+    dry_run: bool
+    refused: Mapping[str, str]  #: what the store keeps all the same, by id, and why
+    rejected: tuple[Rejected, ...]
+
+    @property
+    def removed(self) -> list[Decision]:
+        return [one for one in self.retention.removed if one.entry.id not in self.refused]
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """A line a backup: what becomes of it, and why."""
+        verb = "would go" if self.dry_run else "removed"
+        return [
+            {"backup": one.entry.id, "what": "stays", "why": one.reason}
+            if one.is_kept
+            else {"backup": one.entry.id, "what": "stays", "why": f"the store keeps it: {self.refused[one.entry.id]}"}
+            if one.entry.id in self.refused
+            else {"backup": one.entry.id, "what": verb, "why": one.reason}
+            for one in self.retention.decisions
+        ] + [{"backup": one.id, "what": "stays", "why": f"not touched: {one.reason}"} for one in self.rejected]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,10 @@ from hypothesis import example, given
 from rich.console import Console
 
 from migration_pipeline import errors, settings, steps
-from migration_pipeline.adapters.storage import FolderStore, manifests
-from migration_pipeline.cli import drawing
-from migration_pipeline.domain.backups import Backup, Manifest, Verification
+from migration_pipeline.adapters import storage
+from migration_pipeline.adapters.storage_folder import FolderStore
+from migration_pipeline.cli import drawing_backups
+from migration_pipeline.domain.backups import Backup, DatabaseFacts, Level, Manifest, Pin, Setting, StoredFile, Verification
 from migration_pipeline.domain.plan import Identity, Plan
 from migration_pipeline.domain.schema import SchemaSnapshot
 from migration_pipeline.workplace import Workplace
@@ -31,17 +32,22 @@ RIGHT = Manifest(
     client_version="18.6",
     snapshot_time=NOW - timedelta(minutes=35),
     heads=("0001",),
-    bytes=2,
-    checksum=hashlib.sha256(b"--").hexdigest(),
+    files=(StoredFile(name=f"{ID}.sql", bytes=2, checksum=hashlib.sha256(b"--").hexdigest()),),
+    row_hashes={"public.patients": "-77"},
+    sequences={"public.patients_id_seq": 3},
+    large_objects=1,
+    database=DatabaseFacts(owner="app", access=((None, "CONNECT", False),), settings=(Setting(name="work_mem", value="4MB"),)),
+    by_hand=("createdb x",),
+    pinned=Pin(at=NOW, reason="an audit"),
     seconds=0.5,
     rows={"public.patients": 3},
     schema=SchemaSnapshot(objects={"table public.patients": {"owner": "app"}}),
     schema_fingerprint="f",
     extensions={"plpgsql": "1.0"},
     roles=("app",),
-    verifications=(Verification(level="restore", at=NOW - timedelta(minutes=34), seconds=1.0, passed=True),),
+    verifications=(Verification(level=Level.RESTORE, at=NOW - timedelta(minutes=34), seconds=1.0, passed=True),),
 )
-TEXT = manifests.dump_json(RIGHT, indent=1).decode()
+TEXT = storage.dumped(RIGHT).decode()
 ODD_VALUES = ["", "x", "\x1b[2J", "[/x]", "../../etc/passwd", "/", "\x00", "é" * 500, -1, 0, 1, 2**63, 2**64, 10**400, 1.5, 1e308, float("nan"), float("inf"),
               True, None, [], {}, [[]], {"a": {}}, "NaN", "1", "2026-11-22", "2026-11-22T13:25:08", "2026-11-22T13:25:08Z", "2026-13-45T99:99:99Z", "9999-12-31T23:59:59Z",
               "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", 1e18, "restore", "checksum", ["\x1b"], {"\x1b[/x]": 1}, {"public.patients": -1}]  # fmt: skip
@@ -103,15 +109,15 @@ def place(folder):
 def look(tally, place):
     """Do all that is done with a folder of backups before a server is asked; everything shown must be fit to be shown."""
     try:
-        found, rejected = place.store.all()
+        found, rejected = place.store.entries()
     except errors.Failure as error:
         tally.refused(error)
         return []
     console = Console(file=io.StringIO(), width=160, highlight=False)
-    console.print(drawing.backups(found, rejected, NOW))
+    console.print(drawing_backups.backups(found, rejected, NOW))
     assert_shows_nothing(console.file.getvalue())
-    assert_shows_nothing(json.dumps(drawing.backups_result(found, rejected), allow_nan=False))
-    for note in place.history_notes(PLAN):
+    assert_shows_nothing(json.dumps(drawing_backups.backups_result(found, rejected), allow_nan=False))
+    for note in place.history.notes(PLAN):
         assert_shows_nothing(note)
     try:
         assert isinstance(steps.newest_backup(place, PLAN), Backup)
@@ -126,14 +132,14 @@ def test_a_manifest_is_a_backup_or_a_reason(place):
     tally = Tally("manifests")
     path = place.store.folder / f"{ID}.json"
     path.write_text(TEXT)
-    assert place.store.all() == ([Backup(manifest=RIGHT, location=str(place.store.dump(ID)))], [])
+    assert place.store.entries() == ([Backup(manifest=RIGHT, location=str(place.store.folder / f"{ID}.sql")).entry], [])
 
     @given(made(manifest))
     def prove(content):
         path.write_bytes(content)
         before = snapshot(place.store.folder)
         for backup in look(tally, place):
-            assert (backup.id, backup.manifest.format) == (ID, 1)
+            assert backup.id == ID
         assert snapshot(place.store.folder) == before
 
     tally.run(prove)
@@ -198,12 +204,12 @@ def test_a_store_that_is_no_folder_is_a_clear_error(folder):
     for location, target in [("a file", "default"), ("loop", "default"), ("x" * 300, "default"), (".", "a file"), (".", "loop")]:
         store = FolderStore(folder / location, target)
         before = snapshot(folder)
-        for ask in (store.all, store.sweep, lambda store=store: store.records("migration_*.json")):
+        for ask in (store.entries, store.sweep, lambda store=store: store.records("migration_*.json")):
             with pytest.raises(errors.Failure) as error:
                 ask()
             assert str(error.value).startswith("The backup folder cannot be read.\n  folder: ")
         assert snapshot(folder) == before
-    assert FolderStore(folder / "none", "default").all() == ([], [])
+    assert FolderStore(folder / "none", "default").entries() == ([], [])
 
 
 def test_a_sweep_removes_what_a_dead_run_left_and_nothing_else(folder):
@@ -229,7 +235,7 @@ def test_a_name_that_is_no_backups_is_refused(place):
     elsewhere.mkdir()
     (elsewhere / f"{ID}.json").write_text(TEXT)
     (elsewhere / f"{ID}.sql").write_text("--")
-    before = snapshot(Path(place.target.backup_location))
+    before = snapshot(Path(place.target.backups.location))
     names = [
         ID,
         f"../other/{ID}",
@@ -258,6 +264,6 @@ def test_a_name_that_is_no_backups_is_refused(place):
             tally.refused(error)
         else:
             tally.value()
-        assert snapshot(Path(place.target.backup_location)) == before
+        assert snapshot(Path(place.target.backups.location)) == before
 
     tally.run(prove)

@@ -222,7 +222,7 @@ def scratch_server_fills_up(happening):
 
 
 def flipped_byte(happening):
-    path = max((happening.place.folder / "backups").rglob("backup_*.sql"), key=lambda path: path.name)
+    path = max((happening.place.folder / "backups").rglob("backup_*-[0-9][0-9].sql"), key=lambda path: path.name)
     happening.place.damaged = path.stem
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -275,11 +275,11 @@ def another_database_is_rehearsed(happening):
     server = Connection.from_url(place.server.url())
     living = happening.later.enter_context(contextlib.ExitStack())
     copy = living.enter_context(scratch.database(server, server, "other", "postgres"))
-    name, _ = living.enter_context(place.store.new(workplace.utc_now))
+    unfinished = living.enter_context(place.store.new(workplace.utc_now))
 
     def look():
         assert copy.database in place.scratch_databases()
-        assert f"{name}.partial" in place.partials()
+        assert f"{unfinished.id}.partial" in place.partials()
 
     happening.later.callback(look)
 

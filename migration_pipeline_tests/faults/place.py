@@ -8,7 +8,7 @@ import sys
 
 import dagster as dg
 
-from migration_pipeline.adapters.storage import FolderStore
+from migration_pipeline.adapters.storage_folder import FolderStore
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute, marked_processes
 from migration_pipeline_tests.door import Run

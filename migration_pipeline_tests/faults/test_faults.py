@@ -77,9 +77,9 @@ def assert_that_the_next_run_simply_works(place):
     place.succeed("migrate")
     assert digest(place.dump()) == place.after
     assert_that_nothing_is_left(place)
-    listed, rejected = place.store.all()
+    listed, rejected = place.store.entries()
     assert rejected == []
-    assert all(backup.id == place.damaged or place.store.is_intact(backup) for backup in listed)
+    assert all(backup.id == place.damaged or place.store.is_intact(place.store.read(backup.id)) for backup in listed)
 
 
 def assert_that_nothing_is_left(place):

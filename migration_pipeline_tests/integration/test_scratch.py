@@ -10,7 +10,7 @@ from rich.console import Console
 
 from migration_pipeline import errors, settings, steps
 from migration_pipeline.adapters import postgres, roles, scratch
-from migration_pipeline.cli import drawing
+from migration_pipeline.cli import drawing_backups
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.workplace import Workplace
 from migration_pipeline_tests import projects
@@ -357,7 +357,7 @@ def test_the_table_of_backups_shows_no_negative_age(site):
 
     def shown(before):
         with console.capture() as captured:
-            console.print(drawing.backups([backup], [], backup.manifest.snapshot_time - before))
+            console.print(drawing_backups.backups([backup.entry], [], backup.manifest.snapshot_time - before))
         return captured.get()
 
     assert " 0 s " in shown(timedelta(seconds=20))

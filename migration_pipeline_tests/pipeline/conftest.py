@@ -1,5 +1,6 @@
 """An operator's site: a database, an Alembic project, settings, and the doors of the pipeline."""
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,15 @@ class Site:
     project: Path
     binaries: Path
     more: dict = field(default_factory=dict)
+
+    def configure(self, **keys):
+        """Say in a pipeline.toml what a variable cannot say; a value is written as JSON has it, which TOML reads."""
+        variables = {"database_url": "env:DATABASE_URL", "environment": "staging", "backup_location": str(self.folder / "backups"),
+                     "alembic_config": str(self.project / "alembic.ini"), "pg_bin": str(self.binaries)}  # fmt: skip
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in {**variables, **keys}.items()]
+        (self.folder / "pipeline.toml").write_text("[targets.default]\n" + "".join(lines))
+        unset = ("ALEMBIC_CONFIG", "MIGRATION_ENVIRONMENT", "BACKUP_LOCATION", "PG_BIN")
+        self.more |= dict.fromkeys(unset, "")
 
     @property
     def environ(self):
@@ -84,7 +94,7 @@ class Site:
 
     @property
     def backups(self):
-        return sorted(path.name for path in (self.folder / "backups").rglob("backup_*.sql"))
+        return sorted(path.name for path in (self.folder / "backups").rglob("backup_*-[0-9][0-9].sql"))
 
     @property
     def scratch_databases(self):

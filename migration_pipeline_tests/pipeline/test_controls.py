@@ -66,7 +66,7 @@ def change_manifest(site, **changes):
 def test_a_backup_that_proves_nothing_does_not_count(make_site18, what, reason):
     site = make_site18("linear", at="0001")
     site.take_backup()
-    (dump,) = (site.folder / "backups").rglob("backup_*.sql")
+    (dump,) = (site.folder / "backups").rglob("backup_*-[0-9][0-9].sql")
     if what == "flipped":
         content = bytearray(dump.read_bytes())
         content[len(content) // 2] ^= 1

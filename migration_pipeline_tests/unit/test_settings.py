@@ -10,9 +10,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from migration_pipeline import settings
+from migration_pipeline.domain.backups import Form, Layout, Level
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.connection_url import CHOICES, DROPPED, NUMBERS, TEXTS
+from migration_pipeline.domain.retention import RetentionPolicy
 from migration_pipeline.errors import SettingsError
+from migration_pipeline.settings_backups import BackupPolicy
 from migration_pipeline.settings_source import VARIABLES
 
 SECRET = "pa55-Word"
@@ -56,7 +59,16 @@ def test_a_url_is_enough_outside_production(folder):
         alembic_config=folder / "alembic.ini",
         environment=settings.Environment.DEVELOPMENT,
         environment_is_given=True,
-        backup_location=str(folder / "backups"),
+        backups=BackupPolicy(
+            location=str(folder / "backups"),
+            copies=(),
+            form=Form(layout=Layout.PLAIN, recipients=(), jobs=2),
+            identity_file=None,
+            level=Level.RESTORE,
+            kms_key=None,
+            retention=RetentionPolicy(keep=timedelta(days=30), keep_after_migration=timedelta(days=7), newest=3),
+            system=None,
+        ),
         project_python=Path(sys.executable),
         scratch=None,
         pg_bin=None,
@@ -72,6 +84,16 @@ def test_a_url_is_enough_outside_production(folder):
         effects_tolerance_factor=1.2,
         effects_tolerance_rows=100,
     )
+
+
+def test_in_production_backups_are_kept_for_30_days_and_7_after_a_migration_at_least(folder):
+    table = TABLE.replace("development", "production").replace('"env:URL"', '"env:URL"\nscratch = "same-server"')
+    write(folder, table + "keep_days = 29\nkeep_after_migration_days = 6\n")
+    assert refused({"URL": URL}, folder) == message(
+        ("keep_days: is out of range; right: a number of days from 30 to 36,500\n"
+         "keep_after_migration_days: is out of range; right: a number of days from 7 to 36,500"),
+        subject=' of Target "dev"', file=True,
+    )  # fmt: skip
 
 
 def test_an_absent_environment_is_production_and_known_to_be_absent(folder):
@@ -94,7 +116,7 @@ def test_every_environment_variable_is_read_and_an_empty_one_is_absent(folder):
     assert target.alembic_config == folder / "db/alembic.ini"
     assert target.safety_file == folder / "db/safety.toml"
     assert target.environment is settings.Environment.STAGING
-    assert target.backup_location == "/home/op/kept"
+    assert target.backups.location == "/home/op/kept"
     assert target.project_python == folder / ".venv/bin/python"
     assert (target.scratch.where, target.scratch_on_same_server) == ("postgres on scratch as s", False)
     assert target.pg_bin == folder / "pg"
@@ -114,6 +136,16 @@ def test_every_key_of_a_table_is_read(folder):
         TABLE
         + """
         backup_location = "/var/backups"
+        backup_format = "plain-zstd"
+        backup_jobs = 4
+        backup_recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]
+        backup_identity_file = "other.toml"
+        copies = ["s3://bucket-2/a/b/", "nas"]
+        s3_kms_key_id = "alias/backups"
+        verify_level = "rows"
+        keep_days = 60
+        keep_after_migration_days = 14.5
+        keep_newest = 1
         scratch_database_url = "postgresql://s:x@scratch/postgres"
         safety_file = "other.toml"
         maintenance_database = "admin"
@@ -130,7 +162,17 @@ def test_every_key_of_a_table_is_read(folder):
     target = settings.load({"URL": URL, "LIMIT": "45.5"}, folder)
     assert target.name == "dev"
     assert target.connection == Connection.from_url(URL)
-    assert target.backup_location == "/var/backups"
+    assert target.backups == BackupPolicy(
+        location="/var/backups",
+        copies=("s3://bucket-2/a/b", str(folder / "nas")),
+        form=Form(
+            layout=Layout.PLAIN_ZSTD, recipients=("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",), jobs=4
+        ),
+        identity_file=folder / "other.toml",
+        level=Level.ROWS,
+        kms_key="alias/backups",
+        retention=RetentionPolicy(keep=timedelta(days=60), keep_after_migration=timedelta(days=14.5), newest=1),
+    )
     assert target.scratch == Connection.from_url("postgresql://s:x@scratch/postgres")
     assert target.safety_file == folder / "other.toml"
     assert target.maintenance_database == "admin"
@@ -231,7 +273,7 @@ ENVIRONMENT_ERRORS = [
      "ALEMBIC_CONFIG: names no file; right: the path of the project's alembic.ini (a relative path starts at HERE)"),
     ({**DEVELOPMENT, "ALEMBIC_CONFIG": "a\0b"}, "ALEMBIC_CONFIG: holds a line end or a NUL; right: one line of text"),
     ({**DEVELOPMENT, "BACKUP_LOCATION": f"s3://{SECRET}/x"},
-     "BACKUP_LOCATION: is in S3, which this version cannot use yet; right: the path of a folder"),
+     "BACKUP_LOCATION: is no place in S3; right: s3://bucket or s3://bucket/prefix"),
     ({**DEVELOPMENT, "BACKUP_LOCATION": f"https://{SECRET}/x"}, "BACKUP_LOCATION: is a URL; right: a path"),
     ({**DEVELOPMENT, "BACKUP_LOCATION": "alembic.ini"},
      "BACKUP_LOCATION: is no folder; right: the path of a folder, which is made if it is missing (a relative path starts at HERE)"),
@@ -275,9 +317,10 @@ def test_a_missing_alembic_ini_is_said_with_its_place(tmp_path):
 
 
 ALL_KEYS = (
-    "alembic_config, backup_location, database_url, effects_tolerance_factor, effects_tolerance_rows, environment, lock_attempts, "
+    "alembic_config, backup_format, backup_identity_file, backup_jobs, backup_location, backup_recipients, backup_system, copies, database_url, "
+    "effects_tolerance_factor, effects_tolerance_rows, environment, keep_after_migration_days, keep_days, keep_newest, lock_attempts, "
     "lock_timeout_seconds, maintenance_database, max_backup_age_at_upgrade_minutes, max_backup_age_hours, migration_lock_wait_seconds, "
-    "pg_bin, project_python, safety_file, scratch, scratch_database_url, transaction_limit_minutes"
+    "pg_bin, project_python, s3_kms_key_id, safety_file, scratch, scratch_database_url, transaction_limit_minutes, verify_level"
 )
 TABLE_ERRORS = [
     ('databse_url = "x"', 'databse_url: is no setting; did you mean "database_url"?'),
@@ -298,6 +341,28 @@ TABLE_ERRORS = [
     ('backup_location = ""', "backup_location: is empty; right: a value, or no such key"),
     ('backup_location = "env:a b"', 'backup_location: names no environment variable; right: "env:NAME"'),
     ('backup_location = "env:GONE"', "backup_location: stands in the environment variable GONE, which is not set; right: set GONE"),
+    ('backup_location = "s3:/bucket"', "backup_location: is no place in S3; right: s3://bucket or s3://bucket/prefix"),
+    ('backup_format = "custom"', "backup_format: is not known; right: plain or plain-zstd or directory"),
+    ('backup_format = "own-system"', "backup_format: is not known; right: plain or plain-zstd or directory"),
+    ("backup_jobs = 0", "backup_jobs: is out of range; right: a whole number of connections from 1 to 64"),
+    ('backup_recipients = "age1x"', 'backup_recipients: is no list of texts; right: ["...", "..."]'),
+    ('backup_recipients = ["age1x"]',
+     "backup_recipients: has something that is no public key of age; right: age1... of age-keygen"),
+    ('backup_format = "directory"\nbackup_recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]',
+     'backup_recipients: cannot encrypt the format "directory" in its one pass; right: "plain-zstd" or "plain"'),
+    ('backup_identity_file = "gone"',
+     "backup_identity_file: names no file; right: the path of a file of age identities (a relative path starts at HERE)"),
+    ("backup_system = 1", "backup_system: is no table; right: [targets.NAME.backup_system]"),
+    ('backup_system = {list = ["a"], create = [], colour = 1}',
+     ('backup_system.create: is missing; right: a program and its arguments, ["/srv/backups.py", "list"]\n'
+      'backup_system.restore_to: is missing; right: a program and its arguments, ["/srv/backups.py", "list"]\n'
+      "backup_system.colour: is no setting; right: one of create, limit_hours, list, restore_to, stop_limit_minutes")),
+    ('copies = ["https://x"]', "copies: is a URL; right: a path, or s3://bucket/prefix"),
+    ('copies = ["s3://"]', "copies: is no place in S3; right: s3://bucket or s3://bucket/prefix"),
+    ("copies = [1]", 'copies: is no list of texts; right: ["...", "..."]'),
+    ('verify_level = "checksum"', "verify_level: is not known; right: restore or rows"),
+    ("keep_days = -1", "keep_days: is out of range; right: a number of days from 0 to 36,500"),
+    ("keep_newest = 0", "keep_newest: is out of range; right: a whole number of backups from 1 to 10,000"),
     ('safety_file = "gone.toml"', "safety_file: names no file; right: the path of a safety.toml (a relative path starts at HERE)"),
     ('scratch = "other"', 'scratch: is not clear; right: either scratch = "same-server" or scratch_database_url'),
     ('scratch = "same-server"\nscratch_database_url = "postgresql://s/x"',

@@ -1,0 +1,98 @@
+"""Runs PostgreSQL's client programs. With the runner and the embedded server, the only subprocesses.
+
+The password is in a 0600 passfile in a 0700 folder; on no command line, in no environment variable.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from migration_pipeline.adapters import belongings
+from migration_pipeline.domain import redaction
+from migration_pipeline.domain.connection import Connection
+
+CHUNK = 1 << 20
+POLL_SECONDS = 0.05
+END_SECONDS = 2  # how long a program that was told to end has, before it is killed
+SERVICE = "migration_pipeline"
+ERROR_LINE = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(?:([0-9A-Z]{5}): )?(.*)")
+PROGRAM_ERROR = re.compile(r"(?:pg_dump|pg_dumpall|pg_restore|psql): error: (.*)")
+#: The server notices that its client is gone, and not only when it has something to send.
+NOTICE = "-c client_connection_check_interval=1000"
+
+Process = subprocess.Popen[bytes]
+
+
+@contextlib.contextmanager
+def environment(connection: Connection, **more: str) -> Iterator[dict[str, str]]:
+    """Yield the environment in which libpq's programs reach a database, through a service file."""
+    with belongings.private_folder() as folder:
+        passfile, service = folder / "passfile", folder / "service"
+        for path, text in ((passfile, connection.passfile_line()), (service, connection.service_file(passfile))):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PG") and "://" not in value}
+        yield {**kept, "PGSERVICEFILE": str(service), "PGSERVICE": SERVICE, "LC_ALL": "C", "PGAPPNAME": SERVICE, **more}
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str | Path],
+    connection: Connection,
+    *,
+    options: str = NOTICE,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+) -> Iterator[tuple[Process, Path]]:
+    """Start a program in a group of its own; yield it and the file of its stderr. Whatever happens, nothing is left running."""
+    with environment(connection, PGOPTIONS=options) as environ, belongings.private_folder() as folder:
+        stderr = folder / "stderr"
+        with stderr.open("wb") as errors_file:
+            process = subprocess.Popen(
+                belongings.tethered([str(part) for part in command]),
+                env=environ,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=errors_file,
+                bufsize=0,
+                pipesize=CHUNK,
+                start_new_session=True,
+            )
+        try:
+            yield process, stderr
+        finally:
+            end(process)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
+            process.wait()
+
+
+def end(process: Process) -> None:
+    """End a program that still runs. Told to, pg_dump cancels what the server does for it; what does not listen is killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            if process.poll() is None:
+                os.killpg(process.pid, number)
+                process.wait(END_SECONDS)
+
+
+def evidence(process: Process, stderr: Path) -> dict[str, object]:
+    """Return how a program ended, and the first error that it told: its primary message, redacted."""
+    code = process.returncode
+    found: dict[str, object] = {"ended by": signal.Signals(-code).name if code < 0 else f"exit code {code}"}
+    with stderr.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if server := ERROR_LINE.search(line):  # a server's words, whoever repeats them, may hold a row
+                found["server"] = redaction.server_message(server[1] or "", server[2])
+                break
+            if told := PROGRAM_ERROR.match(line):
+                found["error"] = told[1].strip()
+                break
+    return found
