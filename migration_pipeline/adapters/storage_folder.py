@@ -123,12 +123,18 @@ class FolderStore:
         kept = {}
         for backup_id in backup_ids:
             try:
-                self._manifest(backup_id).unlink(missing_ok=True)
+                self._manifest(backup_id).unlink()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                kept[backup_id] = f"it cannot be removed: {error.strerror}"
+                continue
+            try:
                 self._sync()  # a crash between the two leaves garbage, and never a manifest without its dump
                 for path in self._files_of(backup_id):
                     _remove(path)
-            except OSError as error:
-                kept[backup_id] = f"it cannot be removed: {error.strerror}"
+            except OSError:
+                continue  # it is no backup any more, and its files are garbage
         return kept
 
     def garbage(self) -> list[Garbage]:
