@@ -1,7 +1,6 @@
-"""What the wrapping costs: the whole `migrate` job against a shell script of the same bare tools, and a backup against pg_dump.
+"""What the wrapping costs: the whole `migrate` job, on the demo's clinic, against a shell script of the same bare tools.
 
-    python benchmarks/overhead.py migrate          on the demo's clinic
-    python benchmarks/overhead.py backup URL       on a database of yours; make one of 1 GB or more
+    python benchmarks/overhead.py migrate
 
 Machines are noisy: both sides run in turn, and the ratio of each pair is what counts. These are no tests.
 """
@@ -19,9 +18,7 @@ from pathlib import Path
 
 import psycopg
 
-from migration_pipeline import settings, steps
 from migration_pipeline.adapters import binaries, embedded
-from migration_pipeline.workplace import Workplace
 
 CLINIC = Path(__file__).parents[1] / "examples" / "clinic"
 BARE = """
@@ -43,32 +40,6 @@ def timed(command, environ, cwd, answer=None):
     if done.returncode:
         raise SystemExit(f"{command} failed:\n{done.stdout}\n{done.stderr}")
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def server_cpu(url):
-    """Return the CPU seconds of a server on this machine: its postmaster, the backends that ended and those that run."""
-    with psycopg.connect(url) as session:
-        (folder,) = session.execute("SHOW data_directory").fetchone()
-        session.execute("SELECT 1")
-        postmaster = int(Path(folder, "postmaster.pid").read_text().split()[0])
-    total = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(stat.parent.name) == postmaster:
-            total += sum(map(int, fields[11:15]))
-        elif int(fields[1]) == postmaster:
-            total += sum(map(int, fields[11:13]))
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def with_server(url, run):
-    before = server_cpu(url)
-    wall, cpu = run()
-    time.sleep(0.5)  # a backend that has just ended is counted once the postmaster has noticed
-    return wall, cpu, cpu + server_cpu(url) - before
 
 
 def compare(name, ours, bare, runs):
@@ -130,48 +101,8 @@ def migrate(runs):
         shutil.rmtree(folder)
 
 
-def backup(url, runs):
-    """Time the step `backup` (dump, counts, schema, checksum, fsync, manifest); verifying by restore is another step."""
-    folder = Path(tempfile.mkdtemp(prefix="migration_pipeline-benchmark-"))
-    with psycopg.connect(url) as session:
-        programs = binaries.find(session.info.server_version // 10_000)
-    environ = {
-        "DATABASE_URL": url,
-        "ALEMBIC_CONFIG": str(CLINIC / "alembic.ini"),
-        "MIGRATION_ENVIRONMENT": "development",
-        "BACKUP_LOCATION": str(folder / "backups"),
-        "PG_BIN": str(programs),
-    }
-    place = Workplace(target=settings.load(environ, folder), run_id="benchmark")
-    plan = steps.plan_for_backup(place)
-
-    def ours():
-        before, started = used(), time.perf_counter()
-        steps.backup(place, plan, protects=False)
-        return time.perf_counter() - started, used() - before
-
-    def used():
-        own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-        return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-    try:
-        compare(
-            "backup",
-            lambda: with_server(url, ours),
-            lambda: with_server(
-                url, lambda: timed([str(programs / "pg_dump"), "-f", str(folder / "bare.sql"), url], os.environ, folder)
-            ),
-            runs,
-        )
-    finally:
-        place.close()
-        shutil.rmtree(folder)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["migrate", "backup"])
-    parser.add_argument("url", nargs="?")
+    parser.add_argument("what", choices=["migrate"])
     parser.add_argument("--runs", type=int, default=3)
-    chosen = parser.parse_args()
-    migrate(chosen.runs) if chosen.what == "migrate" else backup(chosen.url, chosen.runs)
+    migrate(parser.parse_args().runs)

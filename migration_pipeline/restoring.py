@@ -140,6 +140,14 @@ def restore_beside(place: Workplace, cost: Cost, consent: RestoreConfirmation) -
     """Restore into a new database beside the live one, and compare it with the manifest."""
     _check_same(cost, consent)
     place.hold_lock()
+    try:
+        return _restored_beside(place, cost)
+    except errors.VerificationFailed as error:
+        error.next_step = "just backups, then another one: just restore-db <backup>"
+        raise
+
+
+def _restored_beside(place: Workplace, cost: Cost) -> Beside:
     started = time.monotonic()
     backup, manifest = cost.backup, cost.backup.manifest
     if manifest.id == UNVERIFIED:
@@ -316,8 +324,11 @@ def _side_file(place: Workplace, folder: Path, manifest: Manifest, suffix: str) 
 
 
 def _provide_roles(place: Workplace, manifest: Manifest, roles_sql: str) -> list[str]:
+    """Make the roles that the server lacks; return what a human must know of it."""
+    facts = manifest.database
+    may = {role for role, *_ in facts.access if role} | {one.role for one in facts.settings if one.role}
     with _admin(place, "provides roles") as opened:
-        missing = globals.missing(opened, manifest.roles)
+        missing = globals.missing(opened, {*manifest.roles, *may, *([facts.owner] if facts.owner else [])})
         return globals.provide(opened, roles_sql, missing) if missing else []
 
 

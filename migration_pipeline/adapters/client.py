@@ -21,6 +21,7 @@ END_SECONDS = 2  # how long a program that was told to end has, before it is kil
 SERVICE = "migration_pipeline"
 ERROR_LINE = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(?:([0-9A-Z]{5}): )?(.*)")
 PROGRAM_ERROR = re.compile(r"(?:pg_dump|pg_dumpall|pg_restore|psql): error: (.*)")
+RESTRICTED = "backslash commands are restricted"  # of psql's other errors, some repeat the line that they are about
 #: The server notices that its client is gone, and not only when it has something to send.
 NOTICE = "-c client_connection_check_interval=1000"
 
@@ -91,6 +92,9 @@ def evidence(process: Process, stderr: Path) -> dict[str, object]:
         for line in lines:
             if server := ERROR_LINE.search(line):  # a server's words, whoever repeats them, may hold a row
                 found["server"] = redaction.server_message(server[1] or "", server[2])
+                break
+            if RESTRICTED in line:
+                found["error"] = f"the dump holds commands of psql's own: {RESTRICTED}"
                 break
             if told := PROGRAM_ERROR.match(line):
                 found["error"] = told[1].strip()

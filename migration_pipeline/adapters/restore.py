@@ -138,5 +138,5 @@ class _Pipe:
 
 def _failed(process: client.Process, stderr: Path) -> errors.VerificationFailed:
     return errors.VerificationFailed(
-        "The backup could not be restored into the scratch database.", evidence=client.evidence(process, stderr)
+        "The backup could not be restored.", evidence=client.evidence(process, stderr)
     )

@@ -25,7 +25,10 @@ def write(source: BinaryIO, into: BinaryIO, *, compress: bool, recipients: Seque
         reader = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).stream_reader(source, read_size=CHUNK, closefd=False)
     if recipients:
         keys = [pyrage.x25519.Recipient.from_str(one) for one in recipients]
-        pyrage.encrypt_io(io.BufferedReader(reader, CHUNK), cast("BinaryIO", out), keys)
+        try:
+            pyrage.encrypt_io(io.BufferedReader(reader, CHUNK), cast("BinaryIO", out), keys)
+        except pyrage.EncryptError:  # it tells a full disk in words of its own
+            raise out.failed or errors.BackupFailed("The dump cannot be encrypted; no backup was made.") from None
     else:
         shutil.copyfileobj(reader, out, CHUNK)
     return out.bytes, out.hexdigest
@@ -44,7 +47,9 @@ def copy(path: Path, out: BinaryIO, *, identity_file: Path | None, seen: Callabl
             else:
                 shutil.copyfileobj(source, writer, CHUNK)
             writer.flush()
-        except (pyrage.DecryptError, zstandard.ZstdError):
+        except (pyrage.DecryptError, zstandard.ZstdError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # what age cannot decrypt is one without a number
+                raise
             raise errors.VerificationFailed(
                 f'"{path.name}" cannot be decrypted or decompressed.',
                 evidence={"identity file": identity_file or "none"},
@@ -82,10 +87,15 @@ class _Hashed:
         self._file = file
         self._digest = hashlib.sha256()
         self.bytes = 0
+        self.failed: OSError | None = None
 
     def write(self, part: bytes) -> int:
         self._digest.update(part)
-        self._file.write(part)
+        try:
+            self._file.write(part)
+        except OSError as error:
+            self.failed = error
+            raise
         self.bytes += len(part)
         return len(part)
 
@@ -97,16 +107,28 @@ class _Hashed:
         return self._digest.hexdigest()
 
 
-class Counted:
+class Counted(io.RawIOBase):
     """A file that says how much of it has been read."""
 
     def __init__(self, file: BinaryIO, seen: Callable[[int], None]) -> None:
+        super().__init__()
         self._file = file
         self._seen = seen
         self._read = 0
 
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        part = self._file.readinto(room)  # type: ignore[attr-defined]
+        return self._tell(part)
+
     def read(self, size: int = -1) -> bytes:
         part = self._file.read(size)
-        self._read += len(part)
+        self._tell(len(part))
+        return part
+
+    def _tell(self, part: int) -> int:
+        self._read += part
         self._seen(self._read)
         return part

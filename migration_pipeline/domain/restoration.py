@@ -28,13 +28,13 @@ class Cost:
     notes: tuple[str, ...] = ()
 
     @property
-    def differing_rows(self) -> dict[str, tuple[int, int]]:
-        """Rows then and now, of the tables in which they differ."""
+    def differing_rows(self) -> dict[str, tuple[int | None, int | None]]:
+        """Rows then and now, of the tables in which they differ; None: there was, or is, no such table."""
         then, now = self.backup.manifest.rows, self.rows_now
         if now is None or not then:
             return {}
         names = sorted(then.keys() | now.keys())
-        return {name: (then.get(name, 0), now.get(name, 0)) for name in names if then.get(name) != now.get(name)}
+        return {name: (then.get(name), now.get(name)) for name in names if then.get(name) != now.get(name)}
 
     @property
     def lines(self) -> list[str]:
@@ -45,7 +45,7 @@ class Cost:
             way = f"from {_revision(self.heads_now)} back to {_revision(manifest.heads)}"
             since = f" ({', '.join(self.revisions_since)} since the backup)" if self.revisions_since else ""
             lines.append(f"the revision goes {way}{since}")
-        lines += [f"{table}: {now:,} rows now, {then:,} in the backup" for table, (then, now) in self.differing_rows.items()]
+        lines += [_differing(table, then, now) for table, (then, now) in self.differing_rows.items()]
         if self.rows_now is None:
             lines.append(f"rows now: not known, for {self.state}")
         return lines + list(self.notes)
@@ -120,6 +120,14 @@ def from_config(answer: str, asked_for: str, cost: Cost) -> RestoreConfirmation:
 def phrase(asked_for: str) -> str:
     """Return what a run's config must hold."""
     return f"{WORD} {asked_for or NEWEST}"
+
+
+def _differing(table: str, then: int | None, now: int | None) -> str:
+    if then is None:
+        return f"{table}: {now:,} rows now; the backup has no such table"
+    if now is None:
+        return f"{table}: no such table now; {then:,} rows in the backup"
+    return f"{table}: {now:,} rows now, {then:,} in the backup"
 
 
 def _revision(heads: tuple[str, ...]) -> str:

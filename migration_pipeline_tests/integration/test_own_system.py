@@ -705,7 +705,6 @@ def test_a_run_that_is_killed_leaves_no_copy(stanza, taken, own_temporary_folder
         from datetime import timedelta
         from migration_pipeline.adapters.own_system import Commands, OwnSystem
         from migration_pipeline.domain.connection import Connection
-from migration_pipeline.domain.plan import Identity
         commands = Commands(list=(), create=(), restore_to={stanza.commands.restore_to!r})
         with OwnSystem(commands, Connection.from_url({stanza.url!r}), None).restored({taken.found.id!r}) as copy:
             print(copy.where, flush=True)

@@ -276,4 +276,11 @@ def test_settings_that_cannot_be_read_leave_the_jobs_in_place(nowhere, text):
         (nowhere / "pipeline.toml").write_text(text)
 
     assert specs() == {}
-    assert {job.name for job in defs().resolve_all_job_defs() if not job.name.startswith("__")} == {"migrate", "backup_database"}
+    assert {job.name for job in defs().resolve_all_job_defs() if not job.name.startswith("__")} == {
+        "migrate",
+        "backup_database",
+        "restore_database",
+        "verify_newest_backup",
+        "prune_backups",
+        "drop_replaced",
+    }

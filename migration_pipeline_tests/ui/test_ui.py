@@ -15,8 +15,7 @@ import pytest
 import yaml
 from playwright.sync_api import expect, sync_playwright
 
-from migration_pipeline_tests.conftest import missing
-from migration_pipeline_tests.pipeline.test_cancel import processes
+from migration_pipeline_tests.conftest import marked_processes, missing
 
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = [
@@ -102,5 +101,5 @@ def test_the_job_runs_from_the_launchpad_and_its_page_shows_the_ledger(make_site
 
     assert site.revision == ["0002"]
     assert not site.has_table("alerts")
-    assert processes(site) == []
+    assert marked_processes(tmp_path) == {}
     assert "SupersessionWarning" not in (site.folder / "ui.log").read_text()
