@@ -87,15 +87,12 @@ def server_cpu(url):
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def shell(script, environ, cwd, answer=None):
+def shell(script, environ, cwd):
     """Run a script of bare tools."""
-    run(["bash", "-c", f"set -e -o pipefail\n{script}"], environ, cwd, answer)
-
-
-def run(command, environ, cwd, answer=None):
-    done = subprocess.run(command, env=environ, cwd=cwd, input=answer, text=True, capture_output=True)
+    command = ["bash", "-c", f"set -e -o pipefail\n{script}"]
+    done = subprocess.run(command, env=environ, cwd=cwd, stdin=subprocess.DEVNULL, text=True, capture_output=True)
     if done.returncode:
-        raise SystemExit(f"{command} failed:\n{done.stdout}\n{done.stderr}")
+        raise SystemExit(f"{script} failed:\n{done.stdout}\n{done.stderr}")
 
 
 def pairs(bare, ours, runs):

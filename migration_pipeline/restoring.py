@@ -261,9 +261,8 @@ def _demand(place: Workplace, opened: "psycopg.Connection[Any]", manifest: Manif
     """Raise NotAllowed with all that would make this restore fail, before anything is begun."""
     place.programs(major)
     problems = dict(swap.problems(opened, place.live.database))
-    then = int(manifest.server_version) // 10_000
-    if then > major:
-        problems["version"] = f"the backup is of PostgreSQL {then}, and this server is {major}: it cannot take it back"
+    if manifest.major > major:
+        problems["version"] = f"the backup is of PostgreSQL {manifest.major}, and this server is {major}: it cannot take it back"
     free = preflight.free_bytes(opened, place.live)
     if free is not None and free < manifest.database_bytes:
         problems["disk"] = f"{free:,} bytes are free, the restored database needs about {manifest.database_bytes:,}"

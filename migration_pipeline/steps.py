@@ -245,7 +245,10 @@ def verify(place: Workplace, backup: Backup, level: Level) -> tuple[Backup, Veri
         seconds = _prove(place, backup, level)
     except errors.VerificationFailed as error:
         seconds = time.monotonic() - started
-        record(place, backup, Verification(level=level, at=place.clock(), seconds=seconds, passed=False, detail=error.what))
+        try:
+            record(place, backup, Verification(level=level, at=place.clock(), seconds=seconds, passed=False, detail=error.what))
+        except errors.MigrationPipelineError as other:
+            error.evidence["not recorded"] = other.what
         error.next_step = error.next_step or "just backup-db; the live database is as it was"
         raise
     passed = Verification(level=level, at=place.clock(), seconds=seconds, passed=True)

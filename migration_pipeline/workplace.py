@@ -117,9 +117,10 @@ class Workplace:
     def hold_lock(self) -> None:
         """Take the migration lock, or make sure that it is still ours. Raise Locked, ServerUnreachable, Stale."""
         if self._lock is None:
-            self._lock = self._new_lock()
-            self._open.callback(self._lock.release)
-            locks.acquire(self._lock, wait=self.target.migration_lock_wait)
+            lock = self._new_lock()
+            self._open.callback(lock.release)
+            locks.acquire(lock, wait=self.target.migration_lock_wait)
+            self._lock = lock
         if not self._lock.is_held():  # somebody else may have come between: what was checked under it counts no more
             self.server_time()
             raise errors.Stale("The migration lock was lost: its connection was cut.", next_step="just migrate")
@@ -191,6 +192,13 @@ class Workplace:
         admin = self.scratch_server.replace(database=self.target.maintenance_database)
         with postgres.session(admin, purpose="looks") as opened:
             scratch.check(opened, admin, backup.manifest)
+            major = postgres.server(opened).major
+        if backup.manifest.major > major:  # the backup is good all the same
+            raise errors.NotAllowed(
+                f"The backup is of PostgreSQL {backup.manifest.major}, and the scratch server is {major}: it cannot take it.",
+                evidence={"scratch server": admin.where},
+                next_step="name a server of the same major version in SCRATCH_DATABASE_URL",
+            )
 
     def beside(self, facts: DatabaseFacts) -> tuple[str, list[str]]:
         """Return the name of an empty database beside the live one, and what it could not be given; it is gone with the run."""

@@ -8,9 +8,12 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from migration_pipeline import errors
 from migration_pipeline.adapters import belongings
 from migration_pipeline.domain import redaction
 from migration_pipeline.domain.connection import Connection
@@ -31,14 +34,29 @@ Process = subprocess.Popen[bytes]
 @contextlib.contextmanager
 def environment(connection: Connection, **more: str) -> Iterator[dict[str, str]]:
     """Yield the environment in which libpq's programs reach a database, through a service file."""
-    with belongings.private_folder() as folder:
-        passfile, service = folder / "passfile", folder / "service"
-        for path, text in ((passfile, connection.passfile_line()), (service, connection.service_file(passfile))):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+    with contextlib.ExitStack() as opened:
+        with _room_is_told():
+            folder = opened.enter_context(belongings.private_folder())
+            passfile, service = folder / "passfile", folder / "service"
+            for path, text in ((passfile, connection.passfile_line()), (service, connection.service_file(passfile))):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(text)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG") and "://" not in value}
         yield {**kept, "PGSERVICEFILE": str(service), "PGSERVICE": SERVICE, "LC_ALL": "C", "PGAPPNAME": SERVICE, **more}
+
+
+@contextlib.contextmanager
+def _room_is_told() -> Iterator[None]:
+    """Tell a full disk of this machine as what it is: neither the backup nor the server has failed."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.Failure(
+            "The temporary files that PostgreSQL's programs need cannot be written.",
+            evidence={"folder": tempfile.gettempdir(), "reason": error.strerror},
+            next_step="make room, or set TMPDIR to a folder with more of it, then run the same command again",
+        ) from None
 
 
 @contextlib.contextmanager
@@ -51,8 +69,9 @@ def started(
     stdout: int = subprocess.DEVNULL,
 ) -> Iterator[tuple[Process, Path]]:
     """Start a program in a group of its own; yield it and the file of its stderr. Whatever happens, nothing is left running."""
-    with environment(connection, PGOPTIONS=options) as environ, belongings.private_folder() as folder:
-        stderr = folder / "stderr"
+    with environment(connection, PGOPTIONS=options) as environ, contextlib.ExitStack() as opened:
+        with _room_is_told():
+            stderr = opened.enter_context(belongings.private_folder()) / "stderr"
         with stderr.open("wb") as errors_file:
             process = subprocess.Popen(
                 belongings.tethered([str(part) for part in command]),
@@ -73,6 +92,8 @@ def started(
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
             process.wait()
+            if process.returncode:
+                _end_workers(process)
 
 
 def end(process: Process) -> None:
@@ -82,6 +103,19 @@ def end(process: Process) -> None:
             if process.poll() is None:
                 os.killpg(process.pid, number)
                 process.wait(END_SECONDS)
+
+
+def _end_workers(process: Process) -> None:
+    """End what is left of a dead program's group: the workers of pg_dump and pg_restore go on without it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        limit = time.monotonic() + END_SECONDS
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+            while time.monotonic() < limit:
+                os.killpg(process.pid, 0)
+                time.sleep(POLL_SECONDS / 10)
+            continue
+        return
 
 
 def evidence(process: Process, stderr: Path) -> dict[str, object]:

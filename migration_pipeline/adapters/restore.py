@@ -5,6 +5,7 @@ https://www.postgresql.org/docs/current/app-psql.html, \restrict.
 """
 
 import contextlib
+import os
 import re
 import secrets
 import subprocess
@@ -59,6 +60,27 @@ def _plain(ordered: Restore) -> None:
     def seen(done: int) -> None:
         ordered.progress("restore" if done < total else "restore: indexes and constraints", done, total)
 
+    if ordered.unverified is None and ordered.dump.suffix == ".sql":
+        _from_file(ordered, command, seen)
+    else:
+        _through_pipe(ordered, command, seen)
+
+
+def _from_file(ordered: Restore, command: list[str | Path], seen: Callable[[int], None]) -> None:
+    """Let psql read the file itself: pumping it through a pipe costs as much CPU as psql does (measured on 1 GB)."""
+    with (
+        ordered.dump.open("rb", buffering=0) as file,
+        client.started(command, ordered.into, options=OPTIONS, stdin=file.fileno()) as (process, stderr),
+    ):
+        while process.poll() is None:
+            seen(os.lseek(file.fileno(), 0, os.SEEK_CUR))  # the position is psql's own
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(client.POLL_SECONDS)
+        if process.returncode:
+            raise _failed(process, stderr)
+
+
+def _through_pipe(ordered: Restore, command: list[str | Path], seen: Callable[[int], None]) -> None:
     with client.started(command, ordered.into, options=OPTIONS, stdin=subprocess.PIPE) as (process, stderr):
         assert process.stdin is not None  # noqa: S101
         into = cast("BinaryIO", _Pipe(process))
@@ -137,6 +159,4 @@ class _Pipe:
 
 
 def _failed(process: client.Process, stderr: Path) -> errors.VerificationFailed:
-    return errors.VerificationFailed(
-        "The backup could not be restored.", evidence=client.evidence(process, stderr)
-    )
+    return errors.VerificationFailed("The backup could not be restored.", evidence=client.evidence(process, stderr))

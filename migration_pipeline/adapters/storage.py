@@ -93,9 +93,9 @@ def dumped(manifest: Manifest) -> bytes:
 def understood(text: bytes, backup_id: str) -> Manifest:
     """Return the manifest that a text is; raise Failure."""
     try:
-        manifest = _manifests.validate_python(_of_today(json.loads(text)))
-    except (ValueError, RecursionError):
-        raise no_backup(backup_id) from None
+        manifest = _manifests.validate_json(text)
+    except ValueError:
+        manifest = _of_format_1(text, backup_id)
     if manifest.format != backups.FORMAT or manifest.id != backup_id:
         raise does_not_fit(backup_id)
     return manifest
@@ -136,9 +136,13 @@ def differing_file(folder: Path, manifest: Manifest) -> str | None:
     return None
 
 
-def _of_today(written: Any) -> Any:
-    """Read a manifest of format 1, which knew one plain file alone."""
-    if isinstance(written, Mapping) and written.get("format") == 1:
-        only = {"name": f"{written.get('id')}.sql", "bytes": written.get("bytes"), "checksum": written.get("checksum")}
-        return {**written, "format": backups.FORMAT, "files": [only]}
-    return written
+def _of_format_1(text: bytes, backup_id: str) -> Manifest:
+    """Read a manifest of format 1, which knew one plain file alone. Raise Failure."""
+    try:
+        written: Any = json.loads(text)
+        if not isinstance(written, Mapping) or written.get("format") != 1:
+            raise no_backup(backup_id)
+        only = {"name": f"{backup_id}.sql", "bytes": written.get("bytes"), "checksum": written.get("checksum")}
+        return _manifests.validate_python({**written, "format": backups.FORMAT, "files": [only]})
+    except (ValueError, RecursionError):
+        raise no_backup(backup_id) from None

@@ -36,9 +36,11 @@ class CopiedStore:
         return self._everywhere(manifest, folder, lambda: self._first.take(folder, manifest))
 
     def rewrite(self, manifest: Manifest) -> Backup:
+        """Replace it in the first store before the copies: a failed verification must count though a copy cannot be reached."""
+        rewritten = self._first.rewrite(manifest)
         for copy in self._copies:
             copy.rewrite(manifest)
-        return self._first.rewrite(manifest)
+        return rewritten
 
     def read(self, backup_id: str) -> Backup:
         return self._first.read(backup_id)

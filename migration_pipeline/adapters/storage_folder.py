@@ -244,7 +244,8 @@ class FolderStore:
                 os.fsync(file.fileno())
             unfinished.rename(path)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
             raise errors.BackupFailed(
                 f'"{path.name}" cannot be written.',
                 evidence={"folder": self.folder, "reason": error.strerror},

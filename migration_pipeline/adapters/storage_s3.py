@@ -126,15 +126,16 @@ class S3Store:
 
     @contextlib.contextmanager
     def fetched(self, backup: Backup) -> Iterator[Path]:
-        _demand_room(backup.manifest.bytes, errors.VerificationFailed, "the backup was not fetched", "run the same command again")
+        _demand_room(backup.manifest.bytes, errors.Failure, "the backup was not fetched", "run the same command again")
         with belongings.private_folder() as folder:
-            with told(errors.VerificationFailed, f'Backup "{backup.id}" cannot be fetched.', self._bucket):
+            # a network that fails proves nothing against the backup
+            with told(errors.Failure, f'Backup "{backup.id}" cannot be fetched.', self._bucket):
                 try:
                     for wrong in s3_client.in_parallel(lambda one: self._fetch(one, folder), backup.manifest.files):
                         if wrong:
                             raise storage.not_intact(backup, wrong)
                 except OSError as error:
-                    raise errors.VerificationFailed(
+                    raise errors.Failure(  # nothing is proved against the backup
                         f'Backup "{backup.id}" cannot be written to this machine.',
                         evidence={"folder": tempfile.gettempdir(), "reason": error.strerror},
                         next_step="make room, or set TMPDIR to a folder with more of it, then run the same command again",
@@ -249,7 +250,10 @@ class S3Store:
         """Bring one file here; return its name where its bytes are not those that the manifest names."""
         path = folder / one.name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = s3_transfer.download(self._bucket, self._base + one.name, path, one.bytes)
+        try:
+            found = s3_transfer.download(self._bucket, self._base + one.name, path, one.bytes)
+        except self._bucket.client.exceptions.NoSuchKey:
+            return one.name
         return None if (path.stat().st_size, found) == (one.bytes, one.checksum) else one.name
 
     def _is_there(self, one: StoredFile) -> bool:

@@ -14,6 +14,7 @@ from migration_pipeline import errors
 from migration_pipeline.domain.backups import AGE
 
 CHUNK = 1 << 20
+NO_KEY = "No matching keys found"  # as age says it
 LEVEL = 1  # zstd: 3 is slower and, on a dump, no smaller
 
 
@@ -50,11 +51,17 @@ def copy(path: Path, out: BinaryIO, *, identity_file: Path | None, seen: Callabl
         except (pyrage.DecryptError, zstandard.ZstdError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:  # what age cannot decrypt is one without a number
                 raise
-            raise errors.VerificationFailed(
-                f'"{path.name}" cannot be decrypted or decompressed.',
-                evidence={"identity file": identity_file or "none"},
-                next_step="name the file with the right key in backup_identity_file, or: just backup-db",
-            ) from None
+            raise _unreadable(path, identity_file, error) from None
+
+
+def _unreadable(path: Path, identity_file: Path | None, error: Exception) -> errors.MigrationPipelineError:
+    if NO_KEY in str(error):  # nothing is proved against the backup
+        return errors.SettingsError(
+            "The backup is encrypted to other keys than the one there is to read it with.",
+            evidence={"file": path.name, "identity file": identity_file},
+            next_step="name a file with the right key in backup_identity_file, then run the same command again",
+        )
+    return errors.VerificationFailed(f'"{path.name}" cannot be decrypted or decompressed.')
 
 
 def text_of(path: Path, *, identity_file: Path | None) -> str:
@@ -91,8 +98,10 @@ class _Hashed:
 
     def write(self, part: bytes) -> int:
         self._digest.update(part)
+        view = memoryview(part)
         try:
-            self._file.write(part)
+            while view:  # a disk that is nearly full takes a part, and says so by the number alone
+                view = view[self._file.write(view) :]
         except OSError as error:
             self.failed = error
             raise

@@ -173,10 +173,16 @@ class Manifest:
         _demand(self.bytes <= MOST_BYTES and min(self.rows.values(), default=0) >= 0)
         _demand(bool(self.files) or self.layout is Layout.OWN_SYSTEM)
         _demand(all(one.name.startswith(f"{self.id}.") for one in self.files))
+        _demand(self.server_version.isdecimal() and self.server_version.isascii())
 
     @property
     def bytes(self) -> int:
         return self.kept_bytes if self.layout is Layout.OWN_SYSTEM else sum(one.bytes for one in self.files)
+
+    @property
+    def major(self) -> int:
+        """The major version of the server that it was taken from."""
+        return int(self.server_version) // 10_000
 
     def file_named(self, suffix: str) -> StoredFile | None:
         """Return what stands beside the dump under this suffix, if it does."""

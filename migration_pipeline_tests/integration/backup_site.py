@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 
 import pyrage
+import pytest
 import zstandard
 
-from migration_pipeline import restoring, settings, steps
+from migration_pipeline import errors, restoring, settings, steps
 from migration_pipeline.adapters import postgres, snapshot
+from migration_pipeline.domain.backups import DATABASE, GLOBALS
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.restoration import RestoreConfirmation
 from migration_pipeline.workplace import Workplace
@@ -53,12 +55,21 @@ CREATE FUNCTION within(int) RETURNS bool LANGUAGE sql AS 'SELECT $1 <= most FROM
 CREATE TABLE doses (amount int CHECK (within(amount)));
 INSERT INTO doses VALUES (7);
 """
-#: 100 MB for a dump, little for the disk and for zstd.
-FAT = "CREATE TABLE scans AS SELECT i, repeat('x', 1000000) AS body FROM generate_series(1, 100) i"
-#: Four times so many bytes as a backup's folder of `small_disk` holds, and nothing can make them fewer.
+#: The same of an index, which comes after all the data, large objects too.
+UNRESTORABLE_INDEX = """
+CREATE TABLE bounds (most int);
+INSERT INTO bounds VALUES (100);
+CREATE FUNCTION beyond(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1 - (SELECT most FROM bounds); END';
+CREATE TABLE doses (amount int);
+CREATE INDEX ON doses (beyond(amount));
+INSERT INTO doses VALUES (7);
+"""
+#: 48 MB for a dump, little for the disk and for zstd: time to do something to it meanwhile.
+FAT = "CREATE TABLE scans AS SELECT i, repeat('x', 1000000) AS body FROM generate_series(1, 48) i"
+#: 8 MB for a dump, and 4 of these in every way to compress it: more than a `small_disk` of a test has.
 RANDOM = """
 CREATE TABLE scans AS SELECT i, (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 8000 + i * 0)) AS body
-FROM generate_series(1, 16) i
+FROM generate_series(1, 32) i
 """
 
 RUN = """
@@ -166,6 +177,14 @@ def cost_of(place, backup):
     return cost, RestoreConfirmation(database=cost.database, backup_id=backup.id, how="a test")
 
 
+def rejections(place):
+    """Return why D1 takes no backup: backup → reason."""
+    with pytest.raises(errors.NoRecentBackup) as caught:
+        steps.newest_backup(place, plan_of(place))
+    assert caught.value.what == "No recent backup found. Create backup before running migration: just backup-db"
+    return caught.value.evidence
+
+
 def restore_beside(place, backup):
     return restoring.restore_beside(place, *cost_of(place, backup))
 
@@ -228,13 +247,16 @@ def flipped(text, at):
     return text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :]
 
 
-def tampered(kept, site, backup, change):
-    """Change what the dump holds and let its manifest vouch for that: as if the disk had been wrong before the checksum."""
+def tampered(kept, site, backup, change, *, as_stored=False):
+    """Change what the dump holds, or its bytes as they are stored, and let its manifest vouch for that.
+
+    It is as if the memory or the disk had been wrong before the checksum was taken.
+    """
     manifest = json.loads(kept.read(f"{backup.id}.json"))
     for one in manifest["files"]:
         text = kept.read(one["name"])
-        changed = _changed(one["name"], text, change, site.identity_file)
-        if changed != text and ".globals.sql" not in one["name"] and ".database.sql" not in one["name"]:
+        changed = change(text) if as_stored else _changed(one["name"], text, change, site.identity_file)
+        if changed != text and GLOBALS not in one["name"] and DATABASE not in one["name"]:
             sha = hashlib.sha256(changed).hexdigest()
             one |= {"bytes": len(changed), "checksum": sha}
             kept.write(one["name"], changed, **({"Metadata": {"sha256": sha}} if isinstance(kept, BucketOfBackups) else {}))

@@ -69,7 +69,7 @@ def test_a_stream_that_always_ends_early_is_no_backup(bucket, store, far, faults
     faults.do(r"GET .*\.sql", cut=4)
     fetched = []
 
-    message = fails(errors.VerificationFailed, lambda: fetched.append(fetch(far, backup)))
+    message = fails(errors.Failure, lambda: fetched.append(fetch(far, backup)))
 
     assert (
         message
@@ -115,7 +115,7 @@ def test_an_object_that_is_gone_makes_its_backup_none(bucket, store):
     assert fails(errors.Failure, lambda: store.read(ID)) == f'Backup "{ID}" does not fit its manifest.\nNext: just backups'
     entries, rejected = store.entries()
     assert (entries, [one.reason for one in rejected]) == ([], [f'Backup "{ID}" does not fit its manifest.'])
-    assert "reason: NoSuchKey" in fails(errors.VerificationFailed, lambda: fetch(store, backup))
+    assert "is not what its manifest says" in fails(errors.VerificationFailed, lambda: fetch(store, backup))
 
 
 # Servers that are in trouble

@@ -16,6 +16,7 @@ import yaml
 from playwright.sync_api import expect, sync_playwright
 
 from migration_pipeline_tests.conftest import marked_processes, missing
+from migration_pipeline_tests.pipeline.test_keeping import older
 
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = [
@@ -103,3 +104,33 @@ def test_the_job_runs_from_the_launchpad_and_its_page_shows_the_ledger(make_site
     assert not site.has_table("alerts")
     assert marked_processes(tmp_path) == {}
     assert "SupersessionWarning" not in (site.folder / "ui.log").read_text()
+
+
+@pytest.mark.control("B2")
+def test_the_nightly_prune_shows_its_tick_and_the_table_of_its_run(make_site18, browser, tmp_path):
+    every_minute = {"PRUNE_BACKUPS_CRON": "* * * * *", "VERIFY_BACKUP_CRON": "0 0 1 1 *"}
+    site = make_site18("linear", at="0001", **every_minute)
+    site.take_backup()
+    for days in (1, 2):  # the newest three stay whatever their age
+        older(site, days)
+    old = older(site, 50)
+
+    with ui(site) as address:
+        page = browser.new_page(viewport={"width": 1500, "height": 1300})
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=2 * PATIENCE)
+        page.goto(f"{address}/{LOCATION}/schedules/prune_backups_daily")
+        expect(page.get_by_text("1 run requested").or_(page.get_by_text("Success", exact=True)).first).to_be_visible()
+        page.screenshot(path=tmp_path / "schedule.png")
+
+        page.goto(f"{address}/runs")
+        view = page.get_by_role("link", name="View", exact=True)
+        expect(page.get_by_text("prune_backups_da").last).to_be_visible()
+        view.nth(view.count() - 2).click()  # the last one is the backup's: newer runs come first
+        page.get_by_placeholder("Filter").fill("step:prune")
+        page.get_by_text("View full message").first.click()
+        expect(page.get_by_text(old).last).to_be_visible()
+        expect(page.get_by_text("50 days old; the limit is 30 days").last).to_be_visible()
+        page.screenshot(path=tmp_path / "prune.png")
+
+    assert old not in [path.stem for path in (site.folder / "backups").rglob("*.json")]

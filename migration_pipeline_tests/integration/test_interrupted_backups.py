@@ -1,0 +1,176 @@
+"""What can befall a backup or a restore while it runs: killed, cut off, out of room, refused; the next run finds all in order."""
+
+import re
+import signal
+
+import pytest
+
+from migration_pipeline import errors, restoring, steps
+from migration_pipeline.adapters import postgres
+from migration_pipeline.domain.backups import Level
+from migration_pipeline_tests.conftest import execute, wait_until
+from migration_pipeline_tests.integration import backup_site
+from migration_pipeline_tests.integration.backup_site import FAT, LAYOUTS, children, kill, meanwhile, plan_of
+
+pytest_plugins = ["migration_pipeline_tests.s3"]
+
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname {} AND application_name = 'migration_pipeline' AND query LIKE '{}'"
+DUMPING = "COPY public.scans%TO stdout%"
+RESTORING = "COPY public.scans%FROM stdin%"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request):
+    return request.param
+
+
+@pytest.fixture
+def kept(request, store):
+    return backup_site.kept_in(request, store)
+
+
+@pytest.fixture
+def site(server18, database18, kept, monkeypatch, tmp_path):
+    with backup_site.clinic(server18, database18, kept, monkeypatch, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def laid_out(site, layout):
+    site.lay_out(layout)
+    return site
+
+
+each_layout = pytest.mark.parametrize(("store", "layout"), [*(("folder", one) for one in LAYOUTS), ("s3", "directory")])
+
+
+def fatten(site):
+    execute(site.url, FAT)
+    site.settle()
+
+
+def busy(site, query, where):
+    """Return a look at the backends that are at the scans, of a dump or of a restore."""
+    connection = postgres.psycopg.connect(site.server.url(), autocommit=True)
+
+    def look():
+        return [row[0] for row in connection.execute(BACKENDS.format(where, query)).fetchall()]
+
+    return connection, look
+
+
+def refused_backup(site):
+    with pytest.raises(errors.BackupFailed) as caught:
+        site.backup(verified=False)
+    assert site.open().store.entries() == ([], [])
+    return str(caught.value)
+
+
+@each_layout
+def test_a_dump_that_is_killed_is_no_backup(laid_out, kept):
+    fatten(laid_out)
+    connection, look = busy(laid_out, DUMPING, f"= '{laid_out.database}'")
+
+    with connection, meanwhile(lambda: look() and children("pg_dump"), kill):
+        told = refused_backup(laid_out)
+
+    assert told.startswith("pg_dump failed; no backup was made.\n  ended by: SIGKILL\n")
+    assert told.endswith("Next: mend what is named above, then run the same command again")
+    assert kept.names() == []
+    assert laid_out.programs() == {}, "the workers of the dead one too"
+
+
+@each_layout
+def test_a_dump_whose_backend_is_terminated_is_no_backup(laid_out, kept):
+    fatten(laid_out)
+    connection, look = busy(laid_out, DUMPING, f"= '{laid_out.database}'")
+
+    with connection, meanwhile(look, lambda found: connection.execute("SELECT pg_terminate_backend(%s)", [found[0]])):
+        told = refused_backup(laid_out)
+
+    assert told.startswith("pg_dump failed; no backup was made.\n  ended by: exit code 1\n")
+    assert kept.names() == []
+
+
+@each_layout
+def test_a_restore_whose_program_is_killed_changes_nothing(laid_out, layout):
+    fatten(laid_out)
+    backup = laid_out.backup(verified=False)
+    program = "pg_restore" if layout == "directory" else "psql"
+    connection, look = busy(laid_out, RESTORING, "LIKE '%'")
+    place = laid_out.open()
+
+    with connection:
+        with meanwhile(lambda: look() and children(program), kill), pytest.raises(errors.VerificationFailed) as caught:
+            steps.verify(place, backup, Level.RESTORE)
+        assert (caught.value.what, caught.value.evidence["ended by"]) == ("The backup could not be restored.", "SIGKILL")
+        with meanwhile(lambda: look() and children(program), kill), pytest.raises(errors.VerificationFailed) as caught:
+            backup_site.restore_beside(place, backup)
+
+    assert (caught.value.what, caught.value.evidence["ended by"]) == ("The backup could not be restored.", "SIGKILL")
+    assert laid_out.programs() == {}
+
+
+@each_layout
+def test_a_restore_whose_backend_is_terminated_changes_nothing(laid_out):
+    fatten(laid_out)
+    backup = laid_out.backup(verified=False)
+    connection, look = busy(laid_out, RESTORING, "LIKE '%'")
+    place = laid_out.open()
+
+    end = lambda found: connection.execute("SELECT pg_terminate_backend(%s)", [found[0]])  # noqa: E731
+    with connection, meanwhile(look, end), pytest.raises(errors.VerificationFailed) as caught:
+        backup_site.restore_beside(place, backup)
+
+    assert caught.value.what == "The backup could not be restored."
+    assert "ended by" in caught.value.evidence
+
+
+@pytest.mark.parametrize(("store", "layout"), [("folder", "plain"), ("folder", "directory"), ("s3", "age")])
+@pytest.mark.parametrize("act", ["backup", "verify", "restore"])
+def test_what_a_killed_run_left_is_swept_by_the_next(laid_out, kept, act):
+    fatten(laid_out)
+    before = [laid_out.backup(verified=False).id] if act != "backup" else []
+    connection, look = busy(laid_out, DUMPING if act == "backup" else RESTORING, "LIKE '%'")
+
+    with connection:
+        run = laid_out.start(act)
+        while not look():
+            assert run.poll() is None
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        wait_until(lambda: not laid_out.programs(), laid_out.programs, 5)
+    assert laid_out.left() != []
+    assert [one.id for one in laid_out.open().store.entries()[0]] == before
+
+    backup = laid_out.backup()
+
+    assert laid_out.left() == []
+    assert steps.newest_backup(laid_out.open(), plan_of(laid_out.open())) == backup
+
+
+def test_of_two_restores_at_once_the_second_is_refused(site):
+    backup = site.backup()
+    first = site.open()
+    cost, consent = backup_site.cost_of(first, backup)
+    beside = restoring.restore_beside(first, cost, consent)
+
+    for refuse in (
+        lambda second: restoring.weigh(second, backup),
+        lambda second: restoring.restore_beside(second, cost, consent),
+        lambda second: restoring.swap_names(second, cost, beside, consent),
+        lambda second: steps.backup(second, plan_of(second), protects=False),
+    ):
+        with pytest.raises(errors.Locked) as caught:
+            refuse(site.open())
+        assert re.fullmatch(
+            "Another run is migrating, backing up or restoring this database; nothing was changed.\n"
+            r"  holder: migration_pipeline clinic run test \(process \d+, from 127\.0\.0\.1\)\n"
+            r"  since: \d+ s ago\n"
+            "Next: wait until it has ended, then run the same command again",
+            str(caught.value),
+        )
+
+    assert restoring.swap_names(first, cost, beside, consent).heads == ("0001",)
+    assert backup_site.live_state(site.open())[1] == site.before[1]
+    site.settle()
