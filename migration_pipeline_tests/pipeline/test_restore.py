@@ -1,16 +1,20 @@
 """The way back, through `just restore-db`: what was backed up is there again, value for value, and nothing else is lost."""
 
 import json
+import os
 import re
+import shutil
 import signal
+import subprocess
 import threading
 import time
+from urllib.parse import urlsplit
 
 import psycopg
 import pyrage
 import pytest
 
-from migration_pipeline_tests.conftest import execute, wait_until
+from migration_pipeline_tests.conftest import execute, missing, wait_until
 from migration_pipeline_tests.door import Run
 
 pytest_plugins = ["migration_pipeline_tests.s3"]
@@ -254,3 +258,30 @@ def test_without_a_verified_backup_there_is_nothing_to_restore(site):
         f"  state: database {site.url.rpartition('/')[2]} is as it was; nothing was begun",
         "Next: name one: just restore-db <backup>. With none: alembic downgrade -1; if that fails, the administrator",
     ]
+
+
+@pytest.mark.control("O2")
+@pytest.mark.parametrize("layout", ["plain", "plain-zstd", "directory"])
+def test_the_commands_in_the_manifest_restore_it_without_this_product(site, layout):
+    if layout == "plain-zstd" and not shutil.which("zstd"):
+        missing("zstd")
+    site.configure(backup_format=layout)
+    before = hashes(site)
+    site.take_backup()
+    (manifest,) = (site.folder / "backups").rglob("backup_*.json")
+    commands = json.loads(manifest.read_text())["by_hand"]
+    url = urlsplit(site.url)
+    environ = {"PATH": f"{site.binaries}:{os.environ['PATH']}", "PGHOST": url.hostname, "PGPORT": str(url.port), "PGUSER": url.username,
+               "PGPASSWORD": url.password}  # fmt: skip
+
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command], cwd=manifest.parent, env=environ, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stderr)
+
+    by_hand = f"{site.url}_restored"
+    try:
+        assert {table: execute(by_hand, HASH.format(table)) for table in TABLES} == before
+    finally:
+        execute(site.url, f'DROP DATABASE "{by_hand.rpartition("/")[2]}"')
