@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from migration_pipeline import errors, steps
+from migration_pipeline.adapters import postgres
 from migration_pipeline.domain import retention
 from migration_pipeline.domain.backups import Backup, Garbage, Layout, Level, Pin
 from migration_pipeline.domain.results import Pruned, Verified
@@ -24,10 +25,19 @@ def prune(place: Workplace, *, dry_run: bool) -> Pruned:
     entries, rejected = place.store.entries()
     migrations, unreadable = place.history.all()
     ours = [one for one in entries if one.layout is not Layout.OWN_SYSTEM]  # such a system has a retention of its own
-    decided = retention.apply(ours, migrations, place.target.backups.retention, place.clock(), unreadable_records=unreadable)
+    with postgres.session(place.admin, purpose="looks") as opened:
+        now = min(place.clock(), postgres.now(opened))  # in doubt about the clocks, a backup is younger
+    decided = retention.apply(ours, migrations, place.target.backups.retention, now, unreadable_records=unreadable)
     gone = [] if dry_run else [one.entry.id for one in decided.removed]
     refused = place.store.remove(gone) if gone else {}
-    return Pruned(retention=decided, dry_run=dry_run, refused=refused, rejected=tuple(rejected))
+    there = {one.id for one in place.store.entries()[0]} if refused else set()
+    return Pruned(
+        retention=decided,
+        dry_run=dry_run,
+        refused={name: reason for name, reason in refused.items() if name in there},
+        in_part={name: reason for name, reason in refused.items() if name not in there},
+        rejected=tuple(rejected),
+    )
 
 
 def pin(place: Workplace, backup_id: str, reason: str | None) -> Backup:

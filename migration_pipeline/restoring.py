@@ -38,6 +38,7 @@ OID = "SELECT oid::bigint FROM pg_database WHERE datname = %s"
 UNVERIFIED = "backup_unverified"  #: the id of a file that no manifest vouches for
 #: How long the rows of a table that somebody has locked are waited for: the incident does not wait for them.
 LOCK_TIMEOUT = "3s"
+COUNT_TIMEOUT = "20s"  # for one table
 
 
 def choose(place: Workplace, backup_id: str) -> Backup:
@@ -46,11 +47,13 @@ def choose(place: Workplace, backup_id: str) -> Backup:
         return place.store.read(backup_id)
     with _admin(place, "looks") as opened:
         now = postgres.now(opened)
+        cluster = postgres.server(opened).system_identifier
     found, rejected = place.store.entries()
-    for entry in found:
-        if _is_choice(entry, place) and entry.snapshot_time <= now:
-            return place.store.read(entry.id)
-    seen = {one.id: "not verified by a restore" for one in found} | {one.id: one.reason for one in rejected}
+    reasons = {entry.id: _why_not(entry, place, cluster, now) for entry in found}
+    for backup, reason in reasons.items():
+        if reason is None:
+            return place.store.read(backup)
+    seen = {**reasons, **{one.id: one.reason for one in rejected}}
     raise errors.NotAllowed(
         "There is no verified backup of this database to restore; nothing was changed.",
         evidence=dict([*seen.items()][:5]) or {"backups": f"none in {place.store.where}"},
@@ -94,15 +97,23 @@ def from_elsewhere(place: Workplace, file: Path) -> Backup:
     )
 
 
-def _is_choice(entry: Entry, place: Workplace) -> bool:
-    ours = (place.target.name, place.live.database)
-    return entry.restored is not None and (entry.identity.target, entry.identity.database) == ours
+def _why_not(entry: Entry, place: Workplace, cluster: str, now: datetime) -> str | None:
+    """Return why a backup is not chosen by itself; None: it can be."""
+    identity = entry.identity
+    if (identity.target, identity.database) != (place.target.name, place.live.database):
+        return f"a backup of another database ({identity.target}, {identity.database})"
+    if identity.system_identifier != cluster:
+        return "a backup of another server; name it, if it is the right one"
+    if entry.snapshot_time > now:
+        return "its time is in the future"
+    return None if entry.restored is not None else "not verified by a restore"
 
 
 def weigh(place: Workplace, backup: Backup) -> Cost:
     """Look at what is lost by going back to this backup. Raise NotAllowed where our role could not restore at all."""
     place.hold_lock()
-    place.sweep()
+    with contextlib.suppress(errors.MigrationPipelineError):  # a scratch server that is gone must not keep a restore waiting
+        place.sweep()
     manifest = backup.manifest
     if manifest.layout is Layout.OWN_SYSTEM:
         raise errors.NotAllowed(
@@ -113,7 +124,7 @@ def weigh(place: Workplace, backup: Backup) -> Cost:
     with _admin(place, "looks") as opened:
         server = postgres.server(opened)
         _demand(place, opened, manifest, server.major)
-        oid = next((row[0] for row in postgres.rows(opened, OID, place.live.database)), None)
+        oid = _oid(opened, place.live.database)
         now = postgres.now(opened)
         fed = [
             f"subscription {one} goes on in the replaced database: ALTER SUBSCRIPTION ... DISABLE it there"
@@ -154,26 +165,26 @@ def _restored_beside(place: Workplace, cost: Cost) -> Beside:
         return _unverified(place, cost, started)
     with place.store.fetched(backup) as folder:
         notes = _provide_roles(place, manifest, _side_file(place, folder, manifest, backups.GLOBALS))
-        facts, database_sql = _facts(place, folder, manifest)
-        name, more = place.beside(facts)
+        facts, database_sql, unknown = _facts(place, folder, cost)
+        name, more = place.beside(facts, database_sql)
         into = place.live.replace(database=name)
         place.restore(backup, folder, into, _major(place), keeps_subscriptions=True)
     place.progress("compare", 0, None)
     comparison.check_copy(manifest, into, place.target.backups.level if manifest.row_hashes else Level.RESTORE)
     _analyze(place, into)
-    return Beside(name=name, database_sql=database_sql, seconds=time.monotonic() - started, notes=(*notes, *more))
+    return Beside(name=name, seconds=time.monotonic() - started, notes=(*notes, *unknown, *more))
 
 
 def _unverified(place: Workplace, cost: Cost, started: float) -> Beside:
     """Restore a file from elsewhere. psql's own commands in it are off; its SQL runs with the rights of our role."""
-    with postgres.session(place.live, purpose="looks") as opened:
-        facts, database_sql = database_facts.of(opened)
-    name, notes = place.beside(facts)
+    file = Path(cost.backup.location)
+    facts, database_sql, unknown = _facts_now(place, cost)
+    name, notes = place.beside(facts, database_sql)
     into = place.live.replace(database=name)
-    place.restore(cost.backup, Path(cost.backup.location).parent, into, _major(place), file=Path(cost.backup.location))
+    place.restore(cost.backup, file.parent, into, _major(place), keeps_subscriptions=True, file=file)
     _analyze(place, into)
     notes.append("the file was compared with nothing: no manifest vouches for it")
-    return Beside(name=name, database_sql=database_sql, seconds=time.monotonic() - started, notes=tuple(notes))
+    return Beside(name=name, seconds=time.monotonic() - started, notes=(*unknown, *notes))
 
 
 def _analyze(place: Workplace, into: Connection) -> None:
@@ -187,9 +198,11 @@ def swap_names(place: Workplace, cost: Cost, beside: Beside, consent: RestoreCon
     """Give the restored database the live one's name, and keep the replaced one under another."""
     _check_same(cost, consent)
     place.hold_lock()
+    database_sql = place.database_sql(beside.name)
     with _admin(place, "swaps names") as opened:
+        _demand_the_same_database(opened, cost)
         replaced = swap.replaced_name(cost.database, place.clock())
-        statements, notes = database_facts.prepared(opened, beside.database_sql, new=beside.name, live=cost.database)
+        statements, notes = database_facts.prepared(opened, database_sql, new=beside.name, live=cost.database)
         cut = swap.subscriptions(opened, beside.name, enabled=False)
         slots = swap.logical_slots(opened, cost.database)
     notes += [f"subscription {one} of the restored database is off, and cut from its slot" for one in cut]
@@ -235,15 +248,26 @@ def standing(place: Workplace, cost: Cost | None) -> dict[str, str]:
         return {"state": f"database {place.live.database} is as it was; nothing was begun"}
     try:
         with _admin(place, "looks") as opened:
-            found = next((row[0] for row in postgres.rows(opened, OID, cost.database)), None)
+            found = _oid(opened, cost.database)
             aside = swap.replaced_databases(opened, cost.database)
     except errors.MigrationPipelineError:
         return {"state": f"the server does not answer; database {cost.database} is whole, either the old one or the restored one"}
     if found == cost.oid:
         there = "is as it was" if found is not None else "is not there, as before"
         return {"state": f"database {cost.database} {there}"}
+    if found is None:
+        return {"state": f"there is no database {cost.database} any more, and it was not this restore that took it away"}
     stays = f"; the replaced one stays as {aside[-1].name}" if aside else ""
     return {"state": f"database {cost.database} was replaced by the restored one{stays}"}
+
+
+def standing_aside(place: Workplace) -> dict[str, str]:
+    """Say which replaced databases there are now: for a drop that ended before its end."""
+    try:
+        names = [one.name for one in replaced(place)]
+    except errors.MigrationPipelineError:
+        return {"state": "the server does not answer; a database is dropped whole or not at all"}
+    return {"state": f"database {place.live.database} is as it was", "replaced databases": ", ".join(names) or "none is left"}
 
 
 @contextlib.contextmanager
@@ -277,13 +301,16 @@ def _demand(place: Workplace, opened: "psycopg.Connection[Any]", manifest: Manif
 
 def _live(live: Connection, manifest: Manifest) -> tuple[str, tuple[str, ...] | None, dict[str, int] | None]:
     """Return the live database's state in words, its revision and its rows, as far as it answers."""
+    state, heads = "it answers", None
     try:
         with postgres.session(live, purpose="looks") as opened:
-            postgres.execute(opened, f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            postgres.execute(opened, f"SET lock_timeout = '{LOCK_TIMEOUT}'; SET statement_timeout = '{COUNT_TIMEOUT}'")
             heads = postgres.version_rows(opened, manifest.version_table_schema, manifest.version_table)
+            state = "they could not be counted"
             return "it answers", heads, postgres.count_rows(opened)
     except errors.MigrationPipelineError as error:
-        return f"the database does not answer ({error.evidence.get('server', error.what)})", None, None
+        told = error.evidence.get("server", error.what)
+        return f"{state} ({told})" if heads is not None else f"the database does not answer ({told})", heads, None
 
 
 def _revisions_since(place: Workplace, manifest: Manifest) -> Iterator[str]:
@@ -308,12 +335,23 @@ def _notes(place: Workplace, manifest: Manifest, server: postgres.Server) -> Ite
         yield "the backup's time is in the future"
 
 
-def _facts(place: Workplace, folder: Path, manifest: Manifest) -> tuple[DatabaseFacts, str]:
-    """Return what the database was apart from its content; for a backup of a time when that was not recorded, what it is now."""
+def _facts(place: Workplace, folder: Path, cost: Cost) -> tuple[DatabaseFacts, str, list[str]]:
+    """Return what the database was apart from its content, what gives it that, and what a human must know of it."""
+    manifest = cost.backup.manifest
     if manifest.file_named(backups.DATABASE):
-        return manifest.database, _side_file(place, folder, manifest, backups.DATABASE)
-    with postgres.session(place.live, purpose="looks") as opened:
-        return database_facts.of(opened)
+        return manifest.database, _side_file(place, folder, manifest, backups.DATABASE), []
+    return _facts_now(place, cost)
+
+
+def _facts_now(place: Workplace, cost: Cost) -> tuple[DatabaseFacts, str, list[str]]:
+    """Return what the live database is apart from its content; where it is gone, what the maintenance database is."""
+    if cost.heads_now is not None:  # it answered
+        with postgres.session(place.live, purpose="looks") as opened:
+            return *database_facts.of(opened), []
+    with _admin(place, "looks") as opened:
+        facts, _ = database_facts.of(opened)
+    note = "the database's own rights and settings are not known: until you grant CONNECT, only its owner gets in"
+    return facts, "", [note]
 
 
 def _side_file(place: Workplace, folder: Path, manifest: Manifest, suffix: str) -> str:
@@ -329,6 +367,19 @@ def _provide_roles(place: Workplace, manifest: Manifest, roles_sql: str) -> list
     with _admin(place, "provides roles") as opened:
         missing = globals.missing(opened, {*manifest.roles, *may, *([facts.owner] if facts.owner else [])})
         return globals.provide(opened, roles_sql, missing) if missing else []
+
+
+def _demand_the_same_database(opened: "psycopg.Connection[Any]", cost: Cost) -> None:
+    """Raise Stale when the live database is another one than that whose loss was shown."""
+    if _oid(opened, cost.database) != cost.oid:
+        raise errors.Stale(
+            f"Database {cost.database} was replaced, dropped or made since the restore was confirmed; nothing was swapped.",
+            next_step="just restore-db, and read what is lost now",
+        )
+
+
+def _oid(opened: "psycopg.Connection[Any]", database: str) -> int | None:
+    return next((row[0] for row in postgres.rows(opened, OID, database)), None)
 
 
 def _check_same(cost: Cost, consent: RestoreConfirmation) -> None:

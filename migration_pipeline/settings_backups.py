@@ -40,15 +40,19 @@ class BackupPolicy:
 
 def read(table: Table, *, is_production: bool) -> BackupPolicy:
     """Return the policy; what is wrong is in the table's problems."""
+    system = _system(table)
+    level = Level(table.word("verify_level", (Level.RESTORE, Level.ROWS), Level.RESTORE) or Level.RESTORE)
+    if system is not None and level is Level.ROWS:
+        table.wrong("verify_level", 'cannot be "rows" where a backup_system takes the backups; right: "restore"')
     return BackupPolicy(
         location=_location(table),
         copies=tuple(found for text in table.texts("copies") if (found := _copy(table, text))),
         form=_form(table),
         identity_file=table.file("backup_identity_file", RIGHT_IDENTITIES) if table.has("backup_identity_file") else None,
-        level=Level(table.word("verify_level", (Level.RESTORE, Level.ROWS), Level.RESTORE) or Level.RESTORE),
+        level=level,
         kms_key=table.text("s3_kms_key_id"),
         retention=_retention(table, is_production=is_production),
-        system=_system(table),
+        system=system,
     )
 
 

@@ -135,7 +135,7 @@ def backup(place: Workplace, plan: Plan, *, protects: bool) -> Backup:
             extensions=contents.extensions,
             roles=contents.roles,
             database=facts,
-            by_hand=by_hand.commands(new.id, form, server.database, facts),
+            by_hand=by_hand.commands(new.id, form, server.database, facts, major=server.major),
             protects=plan.fingerprint if protects else None,
         )
         return place.store.publish(new, manifest)
@@ -241,6 +241,8 @@ def verify(place: Workplace, backup: Backup, level: Level) -> tuple[Backup, Veri
     """Prove a backup up to a level, and record in its manifest what came of it. Raise VerificationFailed."""
     place.hold_lock()
     started = time.monotonic()
+    if backup.manifest.layout is Layout.OWN_SYSTEM:
+        level = Level.RESTORE  # no more, and no less, is ever proved of it
     try:
         seconds = _prove(place, backup, level)
     except errors.VerificationFailed as error:
@@ -258,7 +260,7 @@ def verify(place: Workplace, backup: Backup, level: Level) -> tuple[Backup, Veri
 def _prove(place: Workplace, backup: Backup, level: Level) -> float:
     """Prove a backup; return the seconds that it took to have its files, or its restored copy. Raise VerificationFailed."""
     started = time.monotonic()
-    if level is Level.CHECKSUM and backup.manifest.layout is not Layout.OWN_SYSTEM:
+    if level is Level.CHECKSUM:
         with place.store.fetched(backup):
             return time.monotonic() - started
     copy, seconds = place.restored(backup)

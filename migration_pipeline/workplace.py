@@ -53,6 +53,7 @@ class Workplace:
     _copy: tuple[str, Connection] | None = None
     _rehearses: str | None = None
     _lock: AdvisoryLock | None = None
+    _database_sql: dict[str, str] = field(default_factory=dict)
 
     @property
     def live(self) -> Connection:
@@ -123,7 +124,7 @@ class Workplace:
             self._lock = lock
         if not self._lock.is_held():  # somebody else may have come between: what was checked under it counts no more
             self.server_time()
-            raise errors.Stale("The migration lock was lost: its connection was cut.", next_step="just migrate")
+            raise errors.Stale("The migration lock was lost: its connection was cut.", next_step="run the same command again")
 
     def restored(self, backup: Backup) -> tuple[Connection, float]:
         """Return a scratch database that holds the backup, and the seconds that the restore took (0: it was there already)."""
@@ -200,9 +201,17 @@ class Workplace:
                 next_step="name a server of the same major version in SCRATCH_DATABASE_URL",
             )
 
-    def beside(self, facts: DatabaseFacts) -> tuple[str, list[str]]:
+    def beside(self, facts: DatabaseFacts, database_sql: str) -> tuple[str, list[str]]:
         """Return the name of an empty database beside the live one, and what it could not be given; it is gone with the run."""
-        return self._open.enter_context(scratch.beside(self.admin, self.live.database, facts))
+        name, notes = self._open.enter_context(scratch.beside(self.admin, self.live.database, facts))
+        self._database_sql[name] = database_sql
+        return name, notes
+
+    def database_sql(self, beside: str) -> str:
+        """Return what gives such a database its owner, rights and settings; never stored, for it may hold secrets."""
+        if beside not in self._database_sql:
+            raise errors.Stale("The restored database went with the run that made it.", next_step="just restore-db")
+        return self._database_sql[beside]
 
     def restore(
         self,
@@ -251,7 +260,9 @@ class Workplace:
         """Remove what dead runs left: scratch databases and partial files. Only under the migration lock."""
         self.store.sweep()
         belongings.sweep()
-        return scratch.sweep(self.scratch_server, self.target.maintenance_database)
+        servers = [self.live, *([self.target.scratch] if self.target.scratch else [])]
+        never = (self.live.database,)
+        return [one for server in servers for one in scratch.sweep(server, self.target.maintenance_database, never=never)]
 
     def close(self) -> None:
         self._open.close()

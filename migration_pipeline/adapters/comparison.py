@@ -24,7 +24,7 @@ def check_copy(manifest: Manifest, copy: Connection, level: Level) -> None:
     with postgres.session(copy, purpose="verifies", autocommit=False) as opened:
         risen = snapshot.sequences(opened)
         version_table = (manifest.version_table_schema, manifest.version_table)
-        found = snapshot.contents(opened, version_table, hashed=level is Level.ROWS)
+        found = snapshot.contents(opened, version_table, hashed=level is Level.ROWS, recorded=manifest.row_hashes)
     wrong = {
         f"rows of {table}": f"{found.rows.get(table, 0):,}, dumped: {manifest.rows.get(table, 0):,}"
         for table in sorted(manifest.rows.keys() | found.rows.keys())

@@ -16,7 +16,7 @@ from psycopg import sql
 from migration_pipeline import errors
 from migration_pipeline.adapters import postgres, roles
 from migration_pipeline.domain import sql as parser
-from migration_pipeline.domain.backups import DatabaseFacts, Setting
+from migration_pipeline.domain.backups import WITH_PROVIDERS, DatabaseFacts, Setting
 from migration_pipeline.domain.tokens import pg
 
 VARIABLE = ':"DBNAME"'  #: psql's name for the database that it is connected to, quoted as an identifier
@@ -58,10 +58,6 @@ QUOTED_LISTS = frozenset(
 )  # fmt: skip
 ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]*?))\s*(?:,|$)')
 
-#: The locale providers have had names in CREATE DATABASE since 15, and PostgreSQL its own since 17. There, ICU's names are
-#: language tags, so none of them is one of these.
-WITH_PROVIDERS, WITH_BUILTIN = 150000, 170000
-BUILTIN = frozenset({"C", "C.UTF-8", "PG_UNICODE_FAST"})
 PASSED_ON = ("08", "57", "55P03", "40")  #: what the begin of such a code says is no answer to the statement
 
 #: What each kind of statement in the file is about, and where it names its database and its roles.
@@ -171,16 +167,16 @@ def create(opened: "psycopg.Connection[Any]", name: str, facts: DatabaseFacts, *
 
 def _locale(opened: "psycopg.Connection[Any]", facts: DatabaseFacts) -> Iterator[str]:
     """Yield the locale's part of CREATE DATABASE; the provider is always named, or it would be that of the template."""
-    version = opened.info.server_version
+    major = opened.info.server_version // 10_000
     for keyword, value in (("ENCODING", facts.encoding), ("LC_COLLATE", facts.collate), ("LC_CTYPE", facts.ctype)):
         yield f"{keyword} {_literal(value)}"
-    if facts.icu_locale is None:
-        if version >= WITH_PROVIDERS:
-            yield "LOCALE_PROVIDER libc"
-    elif version >= WITH_BUILTIN and facts.icu_locale in BUILTIN:
-        yield f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {_literal(facts.icu_locale)}"
-    else:
-        yield f"LOCALE_PROVIDER icu ICU_LOCALE {_literal(facts.icu_locale)}"
+    provider, locale = facts.provider(major), _literal(facts.icu_locale or "")
+    if provider == "builtin":
+        yield f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}"
+    elif provider == "icu":
+        yield f"LOCALE_PROVIDER icu ICU_LOCALE {locale}"
+    elif major >= WITH_PROVIDERS:
+        yield "LOCALE_PROVIDER libc"
 
 
 @contextlib.contextmanager

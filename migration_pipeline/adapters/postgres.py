@@ -63,6 +63,12 @@ XACT_STATUS = "SELECT pg_xact_status(%s::text::xid8)"
 #: backend_xid is the lower half of the 64 bits that pg_current_xact_id() returns.
 BACKEND = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND backend_xid::text::numeric = %s::numeric %% 4294967296"
 
+#: Limits that an application's role or database has are not meant for us: a snapshot is idle while pg_dump works in it.
+NO_LIMITS = """
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout',
+  'idle_in_transaction_session_timeout', 'idle_session_timeout') AND setting <> '0'
+"""
+
 INVALID_INDEXES = """
 SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE NOT indisvalid AND c.relkind = 'i' ORDER BY 1
@@ -113,6 +119,7 @@ def _end_with_us(opened: "psycopg.Connection[Any]") -> None:
     """Let the server notice that we are gone, and not only when it has an answer; an old or odd server cannot."""
     with contextlib.suppress(psycopg.ProgrammingError, psycopg.DataError):
         opened.execute("SET client_connection_check_interval = 1000")
+    opened.execute(NO_LIMITS)
 
 
 @contextlib.contextmanager

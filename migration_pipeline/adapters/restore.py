@@ -23,6 +23,14 @@ from migration_pipeline.domain.connection import Connection
 OPTIONS = f"{client.NOTICE} -c role=none -c synchronous_commit=off -c maintenance_work_mem=256MB"
 COPY = re.compile(rb"COPY .* FROM stdin;\s*$")
 FINISHED = b"pg_restore: finished item "
+#: A server or a connection that gave out, in the codes of psql and in the words of pg_restore, which shows no codes.
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html: 08, 53, 57P, 58, and a lock that was waited for too long.
+GAVE_OUT = re.compile(
+    rb"^server closed the connection"
+    rb"|(ERROR|FATAL|PANIC|error):\s+((08|53|58)...: |57P..: |55P03: |.*"
+    rb"(terminating connection|server closed the connection|connection to server|No space left on device|out of (shared )?memory"
+    rb"|could not (extend|write|read|open|create) file|could not write to|the database system is ))"
+)
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -45,7 +53,7 @@ class Restore:
 
 
 def run(ordered: Restore) -> None:
-    """Restore; raise VerificationFailed, with the database left as far as it came."""
+    """Restore; raise VerificationFailed, with the database left as far as it came; Failure where something else gave out."""
     if ordered.manifest.layout is Layout.DIRECTORY:
         _directory(ordered)
     else:
@@ -158,5 +166,14 @@ class _Pipe:
         """Do nothing: nothing is held back."""
 
 
-def _failed(process: client.Process, stderr: Path) -> errors.VerificationFailed:
-    return errors.VerificationFailed("The backup could not be restored.", evidence=client.evidence(process, stderr))
+def _failed(process: client.Process, stderr: Path) -> errors.Failure:
+    """Say that the backup could not be restored; or, where the program or the server gave out, only that it was not."""
+    evidence = client.evidence(process, stderr)
+    with stderr.open("rb") as lines:
+        if process.returncode < 0 or any(GAVE_OUT.search(line) for line in lines):
+            return errors.Failure(
+                "The restore was cut off: that says nothing about the backup.",
+                evidence=evidence,
+                next_step="mend what is named above, then run the same command again",
+            )
+    return errors.VerificationFailed("The backup could not be restored.", evidence=evidence)

@@ -6,7 +6,7 @@ whose lock is free, and the next run drops it.
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -24,6 +24,7 @@ COMMENT = "scratch database of migration_pipeline; dropped by its run, or by the
 ORPHANS = """
 SELECT datname::text FROM pg_database
 WHERE shobj_description(oid, 'pg_database') = '""" + COMMENT + """'
+  AND datname ~ '(^mp_scratch_.*|_restore)_[0-9a-f]{8}$' AND datname <> ALL (%s)
 """  # fmt: skip
 COLLATIONS = """
 SELECT quote_ident(collname) FROM pg_collation
@@ -95,11 +96,14 @@ def check(opened: "psycopg.Connection[Any]", server: Connection, manifest: Manif
         )
 
 
-def sweep(server: Connection, maintenance: str) -> list[str]:
-    """Drop the scratch databases whose run is dead; return their names."""
+def sweep(server: Connection, maintenance: str, *, never: Sequence[str] = ()) -> list[str]:
+    """Drop the scratch databases whose run is dead; return their names.
+
+    Both a comment and a name of ours are needed: somebody may have given one of them another name, and work in it.
+    """
     admin = server.replace(database=maintenance)
     with postgres.session(admin, purpose="sweeps") as opened:
-        found = [row[0] for row in postgres.rows(opened, ORPHANS)]
+        found = [row[0] for row in postgres.rows(opened, ORPHANS, list(never))]
         names = [name for name in found if postgres.one(opened, locks.HELD_ANYWHERE, locks.key(name)) == (False,)]
     swept = []
     for name in names:

@@ -4,7 +4,7 @@ https://www.postgresql.org/docs/current/functions-admin.html, pg_export_snapshot
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,7 +57,13 @@ def exported(connection: Connection) -> Iterator[Snapshot]:
         yield Snapshot(name=name, time=moment, session=opened)
 
 
-def contents(opened: "psycopg.Connection[Any]", version_table: tuple[str | None, str], *, hashed: bool = False) -> Contents:
+def contents(
+    opened: "psycopg.Connection[Any]",
+    version_table: tuple[str | None, str],
+    *,
+    hashed: bool = False,
+    recorded: Collection[str] = (),
+) -> Contents:
     """Read what the manifest records; the session must be inside a transaction."""
     return Contents(
         rows=postgres.count_rows(opened),
@@ -66,7 +72,7 @@ def contents(opened: "psycopg.Connection[Any]", version_table: tuple[str | None,
         extensions=dict(postgres.rows(opened, postgres.EXTENSIONS)),
         roles=tuple(row[0] for row in postgres.rows(opened, postgres.ROLES)),
         large_objects=postgres.one(opened, LARGE_OBJECTS)[0],
-        row_hashes=row_hashes.of(opened) if hashed else {},  # last, for it changes the session's settings
+        row_hashes=row_hashes.of(opened, recorded) if hashed else {},  # last, for it changes the session's settings
     )
 
 

@@ -54,6 +54,9 @@ class BackupStore(Protocol):
     def rewrite(self, manifest: Manifest) -> Backup:
         """Replace the manifest of a backup that is here. Raise BackupFailed."""
 
+    def holds(self, backup_id: str) -> bool:
+        """Return whether there is a manifest of this backup."""
+
     def read(self, backup_id: str) -> Backup:
         """Return one backup; raise Failure when its manifest is missing, or cannot be understood."""
 
@@ -104,6 +107,14 @@ def understood(text: bytes, backup_id: str) -> Manifest:
 def no_backup(backup_id: str) -> errors.Failure:
     return errors.Failure(
         f'The manifest of backup "{backup_id}" is missing or damaged: it is no backup.', next_step="just backups"
+    )
+
+
+def removed_meanwhile(backup_id: str, where: str) -> errors.BackupFailed:
+    return errors.BackupFailed(
+        f'Backup "{backup_id}" was removed meanwhile; its manifest is not written anew.',
+        evidence={"store": where},
+        next_step="just backups",
     )
 
 

@@ -36,11 +36,18 @@ class CopiedStore:
         return self._everywhere(manifest, folder, lambda: self._first.take(folder, manifest))
 
     def rewrite(self, manifest: Manifest) -> Backup:
-        """Replace it in the first store before the copies: a failed verification must count though a copy cannot be reached."""
+        """Replace it in the first store before the copies: a failed verification must count though a copy cannot be reached.
+
+        A backup of a time before there was this copy is not in it.
+        """
         rewritten = self._first.rewrite(manifest)
         for copy in self._copies:
-            copy.rewrite(manifest)
+            if copy.holds(manifest.id):
+                copy.rewrite(manifest)
         return rewritten
+
+    def holds(self, backup_id: str) -> bool:
+        return self._first.holds(backup_id)
 
     def read(self, backup_id: str) -> Backup:
         return self._first.read(backup_id)

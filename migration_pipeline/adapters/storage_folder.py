@@ -64,7 +64,7 @@ class FolderStore:
                 _put(new.folder / name, self.folder / name)
                 put.append(self.folder / name)
             self._sync()
-            return self.rewrite(manifest)
+            return self._with_manifest(manifest)
         except OSError as error:
             _undo(put)
             raise self._cannot_write(error.strerror, "The dump cannot be written; no backup was made.") from None
@@ -89,8 +89,17 @@ class FolderStore:
             os.close(owner)
 
     def rewrite(self, manifest: Manifest) -> Backup:
+        """Replace the manifest of a backup that is here; one that was removed meanwhile is not brought back."""
+        if not self.holds(manifest.id):
+            raise storage.removed_meanwhile(manifest.id, self.where)
+        return self._with_manifest(manifest)
+
+    def _with_manifest(self, manifest: Manifest) -> Backup:
         self._write(self._manifest(manifest.id), storage.dumped(manifest))
         return Backup(manifest=manifest, location=self._location(manifest))
+
+    def holds(self, backup_id: str) -> bool:
+        return self._manifest(backup_id).is_file()
 
     def read(self, backup_id: str) -> Backup:
         try:
@@ -229,7 +238,7 @@ class FolderStore:
         """Make the folder of a backup that is not whole yet; locked as long as we live, so that a sweep sees that it is ours."""
         partial = self.folder / f"{name}{PARTIAL}"
         partial.mkdir(mode=0o700)
-        owner = os.open(partial / OWNER, os.O_RDONLY | os.O_CREAT, 0o600)
+        owner = os.open(partial / OWNER, os.O_RDWR | os.O_CREAT, 0o600)  # NFS locks what can be written alone
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return partial, owner
 
@@ -282,7 +291,7 @@ def _sync(path: Path) -> None:
 def _is_locked(partial: Path) -> bool:
     """Return whether the run that makes this backup is alive."""
     try:
-        descriptor = os.open(partial / OWNER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(partial / OWNER, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

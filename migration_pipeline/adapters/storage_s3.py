@@ -85,13 +85,13 @@ class S3Store:
         with told(errors.BackupFailed, f'"{manifest.id}.json" cannot be written.', self._bucket):
             there = self._bucket.head(key)
             if there is None:
-                raise errors.BackupFailed(
-                    f'Backup "{manifest.id}" was removed meanwhile; its manifest is not written anew.',
-                    evidence={"store": self.where},
-                    next_step="just backups",
-                )
+                raise storage.removed_meanwhile(manifest.id, self.where)
             self._replace(key, text, str(there["ETag"]))
         return self._backup(manifest)
+
+    def holds(self, backup_id: str) -> bool:
+        with told(errors.Failure, "The backup cannot be looked at.", self._bucket):
+            return self._bucket.head(self._manifest(backup_id)) is not None
 
     def read(self, backup_id: str) -> Backup:
         with told(errors.Failure, "The backup cannot be read.", self._bucket):
@@ -121,7 +121,7 @@ class S3Store:
         return backups.newest_first(row.entry for row in whole), rejected
 
     def is_intact(self, backup: Backup) -> bool:
-        with told(errors.VerificationFailed, "The backup cannot be looked at.", self._bucket):
+        with told(errors.Failure, "The backup cannot be looked at.", self._bucket):
             return all(s3_client.in_parallel(self._is_there, backup.manifest.files))
 
     @contextlib.contextmanager

@@ -31,7 +31,8 @@ END_SECONDS = 0.02
 PURPOSE = "swaps names"
 
 MARK = "replaced by a restore of migration_pipeline: database "
-COMMENT = re.compile(re.escape(MARK) + r'"(.+)" at (\S+)(?:\nIts comment was: (.*))?', re.DOTALL)
+NAME = re.compile(r"_before_restore_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d$")
+COMMENT = re.compile(re.escape(MARK) + r'"(.+?)" at (\S+)(?:\nIts comment was: (.*))?', re.DOTALL)
 
 DATABASES = """
 SELECT datname::text, oid::bigint, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = ANY (%s)
@@ -358,7 +359,7 @@ def replaced_databases(opened: "psycopg.Connection[Any]", live: str) -> list[Rep
     found = []
     for name, comment, size in postgres.rows(opened, REPLACED, MARK):
         told = COMMENT.fullmatch(comment)
-        if told and told[1] == live and name != live:
+        if told and told[1] == live and NAME.search(name):  # one that was given another name is somebody's
             with contextlib.suppress(ValueError):  # somebody has written into it
                 found.append(Replaced(name=name, live=live, at=datetime.fromisoformat(told[2]), bytes=size))
     return sorted(found, key=lambda one: one.at)

@@ -46,6 +46,10 @@ def _standing(job_name: str, place: Workplace, terminal: Terminal) -> dict[str, 
     try:
         if job_name == "restore_database":
             return restoring.standing(place, terminal.cost)
+        if job_name == "drop_replaced":
+            return restoring.standing_aside(place)
+        if job_name == "prune_backups":
+            return {"state": "no database is touched by it; what was removed stays removed, and just garbage finds what is left"}
         return steps.standing(place, terminal.plan, terminal.step)
     except KeyboardInterrupt:  # somebody has no patience with a server that does not answer
         return {"state": "unknown: it was not looked at"}

@@ -80,7 +80,7 @@ class DropReplacedConfig(dg.Config):
 @dg.op(tags=POSTGRES)
 def drop_replaced_database(context: dg.OpExecutionContext, config: DropReplacedConfig, workplace: WorkplaceResource) -> None:
     """Drop a database that a restore has put aside."""
-    with told(context, workplace, look=lambda place: restoring.standing(place, None)):
+    with told(context, workplace, look=restoring.standing_aside):
         context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
         restoring.drop_replaced(workplace.place, config.database, end_sessions=config.end_sessions)
     context.log.info("Database %s was dropped.", config.database)

@@ -49,6 +49,11 @@ AGE = ".age"
 GLOBALS = ".globals.sql"  #: the server's roles, without their passwords
 DATABASE = ".database.sql"  #: owner, rights and settings of the database itself
 
+#: The locale providers have had names in CREATE DATABASE since 15, and PostgreSQL its own since 17. There, ICU's names are
+#: language tags, so none of them is one of these.
+WITH_PROVIDERS, WITH_BUILTIN = 15, 17
+BUILTIN = frozenset({"C", "C.UTF-8", "PG_UNICODE_FAST"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
@@ -121,6 +126,12 @@ class DatabaseFacts:
     connection_limit: int = -1  #: -1: none
     access: tuple[tuple[str | None, str, bool], ...] = ()  #: role (None: PUBLIC), privilege, with the right to grant it
     settings: tuple[Setting, ...] = ()
+
+    def provider(self, major: int) -> str:
+        """Return whose collations they are: libc, icu or builtin."""
+        if self.icu_locale is None:
+            return "libc"
+        return "builtin" if major >= WITH_BUILTIN and self.icu_locale in BUILTIN else "icu"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,10 +62,9 @@ class RestoreConfirmation:
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """A database that holds the backup, beside the live one, compared and analyzed."""
+    """A database that holds the backup, beside the live one, compared and analyzed; it lives as long as the run."""
 
     name: str
-    database_sql: str  #: what gives it the owner, rights and settings of then, once it bears the live name
     seconds: float
     notes: tuple[str, ...] = ()
 

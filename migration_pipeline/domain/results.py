@@ -1,7 +1,7 @@
 """What the steps find, beyond backups, rehearsals and reports: small values that travel between them and are shown."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from migration_pipeline.domain.backups import Backup, Rejected, Verification
 from migration_pipeline.domain.effects import RevisionEffects
@@ -55,6 +55,7 @@ class Pruned:
     dry_run: bool
     refused: Mapping[str, str]  #: what the store keeps all the same, by id, and why
     rejected: tuple[Rejected, ...]
+    in_part: Mapping[str, str] = field(default_factory=dict)  #: backups no more, of which something is left, and why
 
     @property
     def removed(self) -> list[Decision]:
@@ -69,6 +70,8 @@ class Pruned:
             if one.is_kept
             else {"backup": one.entry.id, "what": "stays", "why": f"the store keeps it: {self.refused[one.entry.id]}"}
             if one.entry.id in self.refused
+            else {"backup": one.entry.id, "what": "removed in part", "why": self.in_part[one.entry.id]}
+            if one.entry.id in self.in_part
             else {"backup": one.entry.id, "what": verb, "why": one.reason}
             for one in self.retention.decisions
         ] + [{"backup": one.id, "what": "stays", "why": f"not touched: {one.reason}"} for one in self.rejected]

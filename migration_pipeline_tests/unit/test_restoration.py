@@ -1,5 +1,6 @@
 """What an operator is told and asked before a restore, and the commands that do it by hand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -93,26 +94,43 @@ def test_in_a_config_the_answer_names_what_was_asked_for(answer, asked_for, agre
 
 FACTS = DatabaseFacts(encoding="UTF8", collate="de_DE.utf8", ctype="de_DE.utf8")
 AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+PSQL = "psql -X -v ON_ERROR_STOP=1 -d 'the clinic_restored'"
+LIBC = "--lc-collate=de_DE.utf8 --lc-ctype=de_DE.utf8"
+
+
+def by_hand_of(major=18, facts=FACTS, **form):
+    return by_hand.commands(ID, Form(**form), "the clinic", facts, major=major)
 
 
 def test_by_hand_each_format_has_its_commands():
-    def lines(**form):
-        return by_hand.commands(ID, Form(**form), "the clinic", FACTS)
-
-    assert lines() == (
+    assert by_hand_of() == (
         f"cat {ID}.globals.sql | psql -X -d postgres",
-        "createdb --template=template0 --encoding=UTF8 --lc-collate=de_DE.utf8 --lc-ctype=de_DE.utf8 'the clinic_restored'",
-        f"cat {ID}.sql | psql -X -v ON_ERROR_STOP=1 -d 'the clinic_restored' --single-transaction",
-        f"cat {ID}.database.sql | psql -X -v ON_ERROR_STOP=1 -d 'the clinic_restored'",
-        "psql -X -v ON_ERROR_STOP=1 -d 'the clinic_restored' -c ANALYZE",
+        f"createdb --template=template0 --encoding=UTF8 {LIBC} --locale-provider=libc 'the clinic_restored'",
+        f"{PSQL} -c 'REVOKE CONNECT ON DATABASE \"the clinic_restored\" FROM PUBLIC'",
+        f"cat {ID}.sql | {PSQL} --single-transaction",
+        f"cat {ID}.database.sql | {PSQL}",
+        f"{PSQL} -c ANALYZE",
     )
-    assert lines(layout=Layout.PLAIN_ZSTD, recipients=(AGE,))[2].startswith(
+    assert by_hand_of(layout=Layout.PLAIN_ZSTD, recipients=(AGE,))[3].startswith(
         f"age --decrypt -i KEY_FILE {ID}.sql.zst.age | zstd -dc | psql"
     )
-    assert (
-        lines(layout=Layout.DIRECTORY, jobs=4)[2]
-        == f"pg_restore --exit-on-error --jobs=4 --dbname='the clinic_restored' {ID}.dir"
-    )
+    directory = by_hand_of(layout=Layout.DIRECTORY, jobs=4)[3]
+    assert directory == f"pg_restore --exit-on-error --jobs=4 --dbname='the clinic_restored' {ID}.dir"
+
+
+@pytest.mark.parametrize(
+    ("locale", "major", "options"),
+    [
+        (None, 14, ""),
+        (None, 15, " --locale-provider=libc"),
+        ("und", 15, " --locale-provider=icu --icu-locale=und"),
+        ("de-DE", 18, " --locale-provider=icu --icu-locale=de-DE"),
+        ("C.UTF-8", 17, " --locale-provider=builtin --builtin-locale=C.UTF-8"),
+    ],
+)
+def test_by_hand_the_locales_provider_is_named_where_it_can_be(locale, major, options):
+    created = by_hand_of(major, replace(FACTS, icu_locale=locale))[1]
+    assert created == f"createdb --template=template0 --encoding=UTF8 {LIBC}{options} 'the clinic_restored'"
 
 
 def test_a_manifest_of_the_first_format_is_still_a_backup():
