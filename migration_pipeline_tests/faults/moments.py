@@ -1,5 +1,6 @@
 """Holds a run at a moment, inside its own process: it says so and waits, and the world may break."""
 
+import configparser
 import contextlib
 import functools
 import importlib
@@ -10,11 +11,12 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psycopg
+
 from migration_pipeline.adapters import attempts
 
 STEPS = ("preflight", "backup", "verify_backup", "rehearse", "classify_safety", "confirm", "upgrade", "post_check")
 INSIDE = ("planning", "dumping", "restoring", "comparing", "rehearsing", "upgrading", "committing")  #: what goes on in a step
-SETTLES_SECONDS = 0.05  # psql, between its socket and its session
 PROGRAMS = {"dumping": "pg_dump", "restoring": "psql"}
 HALF_WAY = "0003"  # the plan's second revision: the first has been applied inside the transaction
 
@@ -71,26 +73,46 @@ def _freeze(program, there):
 
     class Popen(subprocess.Popen):
         def __init__(self, command, *args, **kwargs):
-            super().__init__(command, *args, **kwargs)
-            if program in map(_name, command) and "--version" not in command:
-                _wait_until_it_works(self.pid, program)
+            if program not in map(_name, command) or "--version" in command:
+                super().__init__(command, *args, **kwargs)
+                return
+            with _catalog_locked(kwargs["env"]) if program == "psql" else contextlib.nullcontext() as wait_until_it_waits:
+                super().__init__(command, *args, **kwargs)
+                _wait_until_it_has_a_session(self.pid, program)
+                if wait_until_it_waits:
+                    wait_until_it_waits()
                 os.kill(self.pid, signal.SIGSTOP)
-                there.send(self.pid)
+            there.send(self.pid)
 
     subprocess.Popen = Popen
+
+
+@contextlib.contextmanager
+def _catalog_locked(environ):
+    """Let nobody make a table in the database that a program is started for; yield a wait until somebody would.
+
+    pg_dump goes on by itself for a while; a restore as small as ours could be over before it is stopped.
+    """
+    service = configparser.ConfigParser(interpolation=None)
+    service.read(environ["PGSERVICEFILE"])
+    with psycopg.connect(**service[environ["PGSERVICE"]]) as keeper:
+        keeper.execute("LOCK TABLE pg_catalog.pg_class IN SHARE MODE")
+
+        def wait_until_it_waits():
+            while not keeper.execute("SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'pg_class'::regclass").fetchall():
+                time.sleep(0.001)
+
+        yield wait_until_it_waits
 
 
 def _name(part):
     return Path(str(part)).name
 
 
-def _wait_until_it_works(pid, program):
-    """Wait until the program has a socket to the server."""
+def _wait_until_it_has_a_session(pid, program):
     process = Path("/proc", str(pid))
     with contextlib.suppress(OSError):  # it has ended
         while (process / "comm").read_text().strip() != program:
             time.sleep(0.001)
         while not any("socket:" in str(one.readlink()) for one in (process / "fd").iterdir()):
             time.sleep(0.001)
-    if program == "psql":  # pg_dump goes on by itself, psql waits for its input
-        time.sleep(SETTLES_SECONDS)
