@@ -8,8 +8,8 @@ import pytest
 from migration_pipeline import errors, housekeeping, restoring, steps
 from migration_pipeline.domain.backups import DATABASE, GLOBALS, Level
 from migration_pipeline_tests.conftest import execute
-from migration_pipeline_tests.integration import backup_site
-from migration_pipeline_tests.integration.backup_site import (
+from migration_pipeline_tests.integration.backups import clinic
+from migration_pipeline_tests.integration.backups.clinic import (
     LAYOUTS,
     UNRESTORABLE,
     UNRESTORABLE_INDEX,
@@ -19,28 +19,6 @@ from migration_pipeline_tests.integration.backup_site import (
 )
 
 pytest_plugins = ["migration_pipeline_tests.s3"]
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request):
-    return request.param
-
-
-@pytest.fixture
-def kept(request, store):
-    return backup_site.kept_in(request, store)
-
-
-@pytest.fixture
-def site(server18, database18, kept, monkeypatch, tmp_path):
-    with backup_site.clinic(server18, database18, kept, monkeypatch, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def laid_out(site, layout):
-    site.lay_out(layout)
-    return site
 
 
 in_every_way = pytest.mark.parametrize(("store", "layout"), [(store, layout) for store in ("folder", "s3") for layout in LAYOUTS])
@@ -66,7 +44,7 @@ def test_a_file_that_is_not_what_was_written_is_refused_by_all_and_does_not_coun
     manifest = kept.read(f"{backup.id}.json")
     refused = f'The dump of backup "{backup.id}" is not what its manifest says.'
     place = laid_out.open()
-    cost, consent = backup_site.cost_of(place, backup)
+    cost, consent = clinic.cost_of(place, backup)
     assert steps.newest_backup(place, plan_of(place)) == backup
 
     for one in some_files(backup.manifest):
@@ -122,7 +100,7 @@ def test_a_number_that_flips_in_a_manifest_is_found_out_by_the_restore(site, kep
 
     for refuse in (
         lambda: steps.verify(place, backup, Level.RESTORE),
-        lambda: backup_site.restore_beside(place, backup),
+        lambda: clinic.restore_beside(place, backup),
     ):
         with pytest.raises(errors.VerificationFailed) as caught:
             refuse()
@@ -139,7 +117,7 @@ def test_an_object_that_rotted_under_its_checksum_is_found_out_when_it_is_fetche
     name = backup.manifest.dump_name
     kept.rot(name, flipped(kept.read(name), 99))
     place = site.open()
-    cost, consent = backup_site.cost_of(place, backup)
+    cost, consent = clinic.cost_of(place, backup)
     assert steps.newest_backup(place, plan_of(place)) == backup, "only a transfer can tell"
 
     for refuse in (
@@ -171,7 +149,7 @@ def other_value(text):
 @as_restored
 def test_a_dump_that_was_cut_before_its_checksum_is_found_out_by_the_restore(laid_out, kept):
     backup = laid_out.backup(verified=False)
-    backup_site.tampered(kept, laid_out, backup, cut_inside_copy)
+    clinic.tampered(kept, laid_out, backup, cut_inside_copy)
     place = laid_out.open()
     backup = place.store.read(backup.id)
     steps.verify(place, backup, Level.CHECKSUM)
@@ -183,13 +161,13 @@ def test_a_dump_that_was_cut_before_its_checksum_is_found_out_by_the_restore(lai
     assert re.fullmatch(r"\d, dumped: 24", caught.value.evidence["rows of public.visits_2025"])
     assert rejections(place) == {backup.id: "not verified by a restore"}
     with pytest.raises(errors.VerificationFailed):
-        backup_site.restore_beside(place, backup)
+        clinic.restore_beside(place, backup)
 
 
 @pytest.mark.parametrize(("store", "layout"), [("folder", "plain"), ("folder", "plain-zstd"), ("s3", "age")])
 def test_a_dump_without_what_follows_the_data_is_found_out_by_the_restore(laid_out, kept):
     backup = laid_out.backup(verified=False)
-    backup_site.tampered(kept, laid_out, backup, cut_after_data)
+    clinic.tampered(kept, laid_out, backup, cut_after_data)
     place = laid_out.open()
     backup = place.store.read(backup.id)
 
@@ -204,7 +182,7 @@ def test_a_dump_without_what_follows_the_data_is_found_out_by_the_restore(laid_o
 @as_restored
 def test_a_value_that_changed_before_the_checksum_is_found_out_row_by_row(laid_out, kept):
     backup = laid_out.backup(verified=False, verify_level="rows")
-    backup_site.tampered(kept, laid_out, backup, other_value)
+    clinic.tampered(kept, laid_out, backup, other_value)
     place = laid_out.open(verify_level="rows")
     backup = place.store.read(backup.id)
     steps.verify(place, backup, Level.RESTORE)
@@ -219,7 +197,7 @@ def test_a_value_that_changed_before_the_checksum_is_found_out_row_by_row(laid_o
     )
     assert rejections(place) == {backup.id: "not verified by a restore"}
     with pytest.raises(errors.VerificationFailed, match="The restored copy differs from what was dumped."):
-        backup_site.restore_beside(place, backup)
+        clinic.restore_beside(place, backup)
 
 
 ENCODED = [("folder", "plain-zstd"), ("folder", "directory"), ("folder", "age"), ("s3", "age")]
@@ -231,7 +209,7 @@ ENCODED = [("folder", "plain-zstd"), ("folder", "directory"), ("folder", "age"),
 )
 def test_bytes_that_were_wrong_before_their_checksum_stop_the_restore(laid_out, kept, change):
     backup = laid_out.backup(verified=False)
-    backup_site.tampered(kept, laid_out, backup, change, as_stored=True)
+    clinic.tampered(kept, laid_out, backup, change, as_stored=True)
     place = laid_out.open()
     backup = place.store.read(backup.id)
     steps.verify(place, backup, Level.CHECKSUM)
@@ -246,7 +224,7 @@ def test_bytes_that_were_wrong_before_their_checksum_stop_the_restore(laid_out, 
     }
     assert rejections(place) == {backup.id: "not verified by a restore"}
     with pytest.raises(errors.VerificationFailed):
-        backup_site.restore_beside(place, backup)
+        clinic.restore_beside(place, backup)
 
 
 @pytest.mark.parametrize(("store", "layout"), [("folder", "age")])
@@ -256,7 +234,7 @@ def test_a_key_that_does_not_fit_puts_no_backup_in_doubt(laid_out, tmp_path):
     other.write_text(str(pyrage.x25519.Identity.generate()))
     place = laid_out.open(backup_identity_file=str(other))
 
-    for refuse in (lambda: steps.verify(place, backup, Level.RESTORE), lambda: backup_site.restore_beside(place, backup)):
+    for refuse in (lambda: steps.verify(place, backup, Level.RESTORE), lambda: clinic.restore_beside(place, backup)):
         with pytest.raises(errors.SettingsError) as caught:
             refuse()
         assert caught.value.what == "The backup is encrypted to other keys than the one there is to read it with."
@@ -287,7 +265,7 @@ def test_an_intact_dump_that_cannot_be_restored_does_not_count(laid_out, layout)
     assert (entry.failed, entry.restored, rejected) == (caught.value.what, None, [])
     assert rejections(place) == {backup.id: "not verified by a restore"}
     with pytest.raises(errors.VerificationFailed, match="The backup could not be restored."):
-        backup_site.restore_beside(place, backup)
+        clinic.restore_beside(place, backup)
 
 
 @as_restored
@@ -298,7 +276,7 @@ def test_a_restore_that_fails_after_the_large_objects_leaves_nothing(laid_out):
     place = laid_out.open()
 
     with pytest.raises(errors.VerificationFailed, match="The backup could not be restored.") as caught:
-        backup_site.restore_beside(place, backup)
+        clinic.restore_beside(place, backup)
 
     assert caught.value.next_step == "just backups, then another one: just restore-db <backup>"
     place.close()

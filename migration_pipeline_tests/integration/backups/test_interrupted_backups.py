@@ -9,8 +9,8 @@ from migration_pipeline import errors, restoring, steps
 from migration_pipeline.adapters import postgres
 from migration_pipeline.domain.backups import Level
 from migration_pipeline_tests.conftest import execute, wait_until
-from migration_pipeline_tests.integration import backup_site
-from migration_pipeline_tests.integration.backup_site import FAT, LAYOUTS, children, kill, meanwhile, plan_of
+from migration_pipeline_tests.integration.backups import clinic
+from migration_pipeline_tests.integration.backups.clinic import FAT, LAYOUTS, children, kill, meanwhile, plan_of
 
 pytest_plugins = ["migration_pipeline_tests.s3"]
 
@@ -18,28 +18,6 @@ BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname {} AND application_na
 DUMPING = "COPY public.scans%TO stdout%"
 RESTORING = "COPY public.scans%FROM stdin%"
 CUT_OFF = "The restore was cut off: that says nothing about the backup."
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request):
-    return request.param
-
-
-@pytest.fixture
-def kept(request, store):
-    return backup_site.kept_in(request, store)
-
-
-@pytest.fixture
-def site(server18, database18, kept, monkeypatch, tmp_path):
-    with backup_site.clinic(server18, database18, kept, monkeypatch, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def laid_out(site, layout):
-    site.lay_out(layout)
-    return site
 
 
 each_layout = pytest.mark.parametrize(("store", "layout"), [*(("folder", one) for one in LAYOUTS), ("s3", "directory")])
@@ -107,7 +85,7 @@ def test_a_restore_whose_program_is_killed_changes_nothing(laid_out, layout):
         assert (caught.value.what, caught.value.evidence["ended by"]) == (CUT_OFF, "SIGKILL")
         assert place.store.read(backup.id).manifest.verifications == (), "it says nothing about the backup"
         with meanwhile(lambda: look() and children(program), kill), pytest.raises(errors.Failure) as caught:
-            backup_site.restore_beside(place, backup)
+            clinic.restore_beside(place, backup)
 
     assert (caught.value.what, caught.value.evidence["ended by"]) == (CUT_OFF, "SIGKILL")
     assert laid_out.programs() == {}
@@ -122,7 +100,7 @@ def test_a_restore_whose_backend_is_terminated_changes_nothing(laid_out):
 
     end = lambda found: connection.execute("SELECT pg_terminate_backend(%s)", [found[0]])  # noqa: E731
     with connection, meanwhile(look, end), pytest.raises(errors.Failure) as caught:
-        backup_site.restore_beside(place, backup)
+        clinic.restore_beside(place, backup)
 
     assert caught.value.what == CUT_OFF
     assert "ended by" in caught.value.evidence
@@ -154,7 +132,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(laid_out, kept, act):
 def test_of_two_restores_at_once_the_second_is_refused(site):
     backup = site.backup()
     first = site.open()
-    cost, consent = backup_site.cost_of(first, backup)
+    cost, consent = clinic.cost_of(first, backup)
     beside = restoring.restore_beside(first, cost, consent)
 
     for refuse in (
@@ -174,5 +152,5 @@ def test_of_two_restores_at_once_the_second_is_refused(site):
         )
 
     assert restoring.swap_names(first, cost, beside, consent).heads == ("0001",)
-    assert backup_site.live_state(site.open())[1] == site.before[1]
+    assert clinic.live_state(site.open())[1] == site.before[1]
     site.settle()

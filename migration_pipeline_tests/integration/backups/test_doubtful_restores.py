@@ -13,18 +13,12 @@ from migration_pipeline.adapters import postgres, row_hashes, scratch, swap
 from migration_pipeline.domain.backups import Level
 from migration_pipeline.domain.restoration import RestoreConfirmation
 from migration_pipeline_tests.conftest import execute
-from migration_pipeline_tests.integration import backup_site
+from migration_pipeline_tests.integration.backups import clinic
 
 
 @pytest.fixture
 def kept(tmp_path):
-    return backup_site.FolderOfBackups(tmp_path / "backups")
-
-
-@pytest.fixture
-def site(server18, database18, kept, monkeypatch, tmp_path):
-    with backup_site.clinic(server18, database18, kept, monkeypatch, tmp_path) as made:
-        yield made
+    return clinic.FolderOfBackups(tmp_path / "backups")
 
 
 def databases(server, *names):
@@ -102,7 +96,7 @@ def test_a_clock_of_ours_that_runs_ahead_prunes_nothing(site):
 
 def test_another_database_than_the_one_whose_loss_was_shown_is_not_replaced(site):
     place = site.open()
-    cost, consent = backup_site.cost_of(place, site_backup(place))
+    cost, consent = clinic.cost_of(place, site_backup(place))
     beside = restoring.restore_beside(place, cost, consent)
     live, aside = site.database, f"{site.database}_aside"
     execute(site.server.url(), f'ALTER DATABASE "{live}" RENAME TO "{aside}"', f'CREATE DATABASE "{live}"')
@@ -121,13 +115,13 @@ def test_another_database_than_the_one_whose_loss_was_shown_is_not_replaced(site
 
 
 def site_backup(place):
-    return steps.backup(place, backup_site.plan_of(place), protects=False)
+    return steps.backup(place, clinic.plan_of(place), protects=False)
 
 
 def test_what_holds_an_applications_secrets_is_in_nothing_that_is_stored(site):
     execute(site.server.url(), f"ALTER DATABASE \"{site.database}\" SET app.key = 'a secret of theirs'")
     place = site.open()
-    beside = backup_site.restore_beside(place, site.backup(verified=False))
+    beside = clinic.restore_beside(place, site.backup(verified=False))
 
     assert "a secret of theirs" not in repr(beside)
     assert "a secret of theirs" in place.database_sql(beside.name)

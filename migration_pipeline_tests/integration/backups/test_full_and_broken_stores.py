@@ -15,8 +15,8 @@ from migration_pipeline.adapters import streams
 from migration_pipeline.adapters.storage_s3 import S3Store
 from migration_pipeline.domain.backups import Level
 from migration_pipeline_tests.conftest import execute, wait_until
-from migration_pipeline_tests.integration import backup_site
-from migration_pipeline_tests.integration.backup_site import FAT, LAYOUTS, RANDOM, TARGET, FolderOfBackups, plan_of
+from migration_pipeline_tests.integration.backups import clinic
+from migration_pipeline_tests.integration.backups.clinic import FAT, LAYOUTS, RANDOM, TARGET, FolderOfBackups, plan_of
 
 pytest_plugins = ["migration_pipeline_tests.s3"]
 
@@ -30,25 +30,9 @@ WRITER = {
 }
 
 
-@pytest.fixture(params=["folder", "s3"])
-def store(request):
-    return request.param
-
-
-@pytest.fixture
-def kept(request, store):
-    return backup_site.kept_in(request, store)
-
-
-@pytest.fixture
-def site(server18, database18, kept, monkeypatch, tmp_path):
-    with backup_site.clinic(server18, database18, kept, monkeypatch, tmp_path) as made:
-        yield made
-
-
 @pytest.fixture
 def disk(tmp_path):
-    with backup_site.small_disk(tmp_path / "disk", DISK) as mounted:
+    with clinic.small_disk(tmp_path / "disk", DISK) as mounted:
         if mounted is None:
             pytest.skip("the right to mount a file system is missing")
         yield mounted
@@ -93,7 +77,7 @@ def test_a_dump_that_fills_the_disk_is_no_backup(site, disk, layout):
 def test_a_dump_that_fills_this_machine_on_its_way_to_a_bucket_is_no_backup(site, kept, disk, layout, monkeypatch):
     fatten(site, RANDOM)
     site.lay_out(layout)
-    backup_site.set_temporary_folder(monkeypatch, disk)
+    clinic.set_temporary_folder(monkeypatch, disk)
 
     told = refused_backup(site)
 
@@ -149,7 +133,7 @@ def test_a_full_disk_for_temporary_files_stops_a_verification_and_says_so(site, 
     backup = site.backup()
     place = site.open()
     fill(disk)
-    backup_site.set_temporary_folder(monkeypatch, disk)
+    clinic.set_temporary_folder(monkeypatch, disk)
 
     with pytest.raises(errors.Failure) as caught:
         steps.verify(place, backup, Level.RESTORE)
@@ -201,9 +185,9 @@ def test_a_copy_is_a_store_to_restore_from_when_the_first_is_lost(site, kept, tm
     assert place.store.entries() == ([replace(backup.entry, location=str(copy / TARGET / backup.manifest.dump_name))], [])
     assert steps.newest_backup(place, plan_of(place)).manifest == backup.manifest
     execute(site.url, "DROP TABLE visits")
-    backup_site.restore(place, place.store.read(backup.id))
+    clinic.restore(place, place.store.read(backup.id))
     before = site.before[1]
-    assert backup_site.live_state(place)[1] == before
+    assert clinic.live_state(place)[1] == before
     site.settle()
 
 

@@ -75,7 +75,7 @@ FROM generate_series(1, 32) i
 RUN = """
 import sys
 from pathlib import Path
-from migration_pipeline_tests.integration.backup_site import ACTS, workplace
+from migration_pipeline_tests.integration.backups.clinic import ACTS, workplace
 place = workplace(Path(sys.argv[1]))
 ACTS[sys.argv[2]](place)
 """
@@ -342,11 +342,11 @@ def kept_in(request, store):
 
 
 @contextlib.contextmanager
-def clinic(server, url, kept, monkeypatch, folder):
+def site(server, url, kept, monkeypatch, folder):
     """Yield a site whose live database must be the same in the end, with nothing left beside it."""
     execute(url, CLINIC)
     monkeypatch.setenv("MARK", str(folder))
-    site = BackupSite(server, url, folder, kept.location)
-    set_temporary_folder(monkeypatch, site.tmp)
-    yield site
-    site.look_after()
+    made = BackupSite(server, url, folder, kept.location)
+    set_temporary_folder(monkeypatch, made.tmp)
+    yield made
+    made.look_after()

@@ -8,8 +8,8 @@ import pytest
 from migration_pipeline import errors, housekeeping, restoring, steps
 from migration_pipeline.domain.backups import Level, Verification
 from migration_pipeline_tests.conftest import execute, run_server
-from migration_pipeline_tests.integration import backup_site
-from migration_pipeline_tests.integration.backup_site import plan_of, rejections
+from migration_pipeline_tests.integration.backups import clinic
+from migration_pipeline_tests.integration.backups.clinic import plan_of, rejections
 
 pytest_plugins = ["migration_pipeline_tests.s3"]
 
@@ -23,25 +23,9 @@ FAILED = Verification(
 only_folder = pytest.mark.parametrize("store", ["folder"])
 
 
-@pytest.fixture(params=["folder", "s3"])
-def store(request):
-    return request.param
-
-
-@pytest.fixture
-def kept(request, store):
-    return backup_site.kept_in(request, store)
-
-
 @pytest.fixture(scope="module")
 def server15():
     yield from run_server(15)
-
-
-@pytest.fixture
-def site(server18, database18, kept, monkeypatch, tmp_path):
-    with backup_site.clinic(server18, database18, kept, monkeypatch, tmp_path) as made:
-        yield made
 
 
 @only_folder
@@ -52,7 +36,7 @@ def test_programs_of_another_major_take_and_restore_nothing(server18, server15, 
         folder.mkdir()
         if server is server15:
             execute(server15.url(), "CREATE DATABASE other_major TEMPLATE template0")
-        with backup_site.clinic(server, url, kept, monkeypatch, folder) as site:
+        with clinic.site(server, url, kept, monkeypatch, folder) as site:
             site.keys["backup_location"] += f"/{major}"
             backup = site.backup()
             place = site.open(pg_bin=str(other.binaries))
@@ -120,7 +104,7 @@ def test_a_role_that_was_dropped_since_is_made_again_for_the_restore(site, layou
     site.settle()
     place = site.open()
 
-    beside = backup_site.restore_beside(place, backup)
+    beside = clinic.restore_beside(place, backup)
 
     assert beside.notes == (f'role "{role}" was made anew',)
     restored = site.server.url(beside.name)
