@@ -34,8 +34,8 @@ a step, or while a program or a transaction is at work), the fault is done to it
 - the next `migrate` simply works, and ends at *after*.
 
 **{count} faults: {before} leave the database as before, {after} with the whole migration, 0 between. 0 lost.** Exit codes: 0 done, 1 failed,
-2 wrong settings, 3 refused, 130 interrupted. `just faults` writes this page anew, with the words of its runs; the tests compare
-what becomes of the database.
+2 wrong settings, 3 refused, 130 interrupted. `just faults` runs all of them and writes this page anew, with the words of its runs;
+`just test` sends SIGTERM and SIGHUP, which are as SIGINT to the pipeline, at some of the moments only.
 """
 
 

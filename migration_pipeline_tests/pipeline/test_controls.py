@@ -18,8 +18,8 @@ def patients(site, number=10):
 @pytest.mark.control("D1")
 @pytest.mark.control("T1")
 @pytest.mark.control("D2")
-def test_without_a_recent_backup_nothing_runs_and_with_one_it_does(make_site):
-    site = make_site("linear", at="0001")
+def test_without_a_recent_backup_nothing_runs_and_with_one_it_does(make_site18):
+    site = make_site18("linear", at="0001")
     patients(site)
 
     refused = site.just("migrate")
@@ -146,8 +146,8 @@ def test_a_destructive_revision_runs_once_it_is_confirmed_through_a_pipe(make_si
 
 @pytest.mark.control("D3")
 @pytest.mark.control("T2")
-def test_a_terminal_shows_the_ledger_and_asks(make_site):
-    site = make_site("drops_table", at="0001")
+def test_a_terminal_shows_the_ledger_and_asks(make_site18):
+    site = make_site18("drops_table", at="0001")
     site.take_backup()
 
     wrong = site.terminal("migrate")
@@ -229,8 +229,8 @@ def test_a_revision_that_fails_half_way_leaves_the_database_as_it_was(make_site)
 
 @pytest.mark.control("D4")
 @pytest.mark.control("T3")
-def test_a_revision_that_fails_only_live_is_rolled_back(make_site):
-    site = make_site("fails_live_by_name", at="0001")
+def test_a_revision_that_fails_only_live_is_rolled_back(make_site18):
+    site = make_site18("fails_live_by_name", at="0001")
     patients(site)
     site.take_backup()
 

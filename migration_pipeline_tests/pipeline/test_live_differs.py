@@ -39,8 +39,8 @@ def columns(site):
 
 @pytest.mark.control("D4")
 @pytest.mark.control("T3")
-def test_a_row_written_after_the_snapshot_makes_the_revision_fail_and_nothing_stays(make_site):
-    site = make_site("fails_on_data", at="0001")
+def test_a_row_written_after_the_snapshot_makes_the_revision_fail_and_nothing_stays(make_site18):
+    site = make_site18("fails_on_data", at="0001")
     destructive(site)
     site.query("INSERT INTO patients (name) VALUES ('first')")
     site.take_backup()
@@ -61,8 +61,8 @@ def test_a_row_written_after_the_snapshot_makes_the_revision_fail_and_nothing_st
 
 @pytest.mark.control("D4")
 @pytest.mark.control("T3")
-def test_more_rows_hit_than_rehearsed_are_rolled_back(make_site):
-    site = make_site("deletes_rows_by_condition", at="0001")
+def test_more_rows_hit_than_rehearsed_are_rolled_back(make_site18):
+    site = make_site18("deletes_rows_by_condition", at="0001")
     site.query("INSERT INTO letters (sent_on) SELECT DATE '2019-01-01' FROM generate_series(1, 5)")
     site.take_backup()
     waiting = Waiting(site)
