@@ -150,19 +150,21 @@ def _directory(ordered: Dump, started: Callable[[client.Process], None]) -> tupl
     with client.started(ordered.command(*more), ordered.connection) as (process, stderr):
         started(process)
         while process.poll() is None:
-            ordered.progress(sum(one.bytes for one in _files(ordered.path, hashed=False)))
+            ordered.progress(sum(path.stat().st_size for path in _parts(ordered.path)))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.5)
         if process.returncode:
             raise _failed("pg_dump", process, stderr)
-    return tuple(_files(ordered.path, hashed=True))
+    with ThreadPoolExecutor(ordered.form.jobs) as pool:
+        return tuple(pool.map(_hashed, _parts(ordered.path)))
 
 
-def _files(folder: Path, *, hashed: bool) -> Iterator[StoredFile]:
-    with contextlib.suppress(FileNotFoundError):
-        for path in sorted(folder.iterdir()):
-            checksum = storage.checksum(path) if hashed else ""
-            yield StoredFile(name=f"{folder.name}/{path.name}", bytes=path.stat().st_size, checksum=checksum)
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _hashed(path: Path) -> StoredFile:
+    return StoredFile(name=f"{path.parent.name}/{path.name}", bytes=path.stat().st_size, checksum=storage.checksum(path))
 
 
 @cache
