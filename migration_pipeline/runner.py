@@ -178,6 +178,8 @@ class Session:
 
     def parameters(self, options: str) -> Message:
         """Return how to connect: where and as whom the pipeline says, with the project's settings and then the pipeline's."""
+        if self.start["mode"] == "render":
+            self.stop("no server", "it connects to a database")
         ours = self.start["connection"]
         return {**ours, "options": (options + " " + ours.get("options", "")).strip()}
 
@@ -537,6 +539,8 @@ class ReplaceConnect:
             spec = importlib.util.find_spec(name)
         finally:
             self.looking = False
+        if spec is None and self.session.revision is not None and self.session.start["mode"] == "render":
+            self.session.stop("no server", "it connects to a database")  # or would, with a driver that is not installed here
         if spec is not None:
             loader: Any = spec.loader
             execute = loader.exec_module
@@ -625,17 +629,13 @@ def with_settings_of(session: Session, given: Any, connection: Any) -> Any:
 
 def run(session: Session) -> None:
     """Run env.py with our function in the place of Alembic's, as `alembic.command.upgrade` does."""
-    from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
     start = session.start
     planning = start["mode"] in ("plan", "preview")
-    options = argparse.Namespace(config=start["config"], x=None, name="alembic", raiseerr=True, quiet=True)
-    config = Config(start["config"], cmd_opts=options)
-    config.set_main_option("sqlalchemy.url", driver_url(start, config))
-    config.attributes["migration_pipeline"] = start["mode"]
+    config = configuration(start)
     script = ScriptDirectory.from_config(config)
     runs: List[Any] = []
 
@@ -675,6 +675,17 @@ def run(session: Session) -> None:
         session.stop("no run", "env.py ended without running the migrations")
 
 
+def configuration(start: Message) -> Any:
+    """Return the project's Alembic configuration, with the pipeline's URL in the place of its own."""
+    from alembic.config import Config
+
+    options = argparse.Namespace(config=start["config"], x=None, name="alembic", raiseerr=True, quiet=True)
+    config = Config(start["config"], cmd_opts=options)
+    config.set_main_option("sqlalchemy.url", driver_url(start, config))
+    config.attributes["migration_pipeline"] = start["mode"]
+    return config
+
+
 WHERE_IT_IS = """
 SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                  WHERE c.oid = to_regclass(quote_ident(%s))), current_schema())::text
@@ -704,6 +715,166 @@ def preview(session: Session, pending: Any) -> None:
         session.pipe.send(event="previewed", revision=step.revision.revision)
 
 
+MOST_RENDERED = 5000  # statements of one revision: a loop over more is for the rehearsal
+
+
+def render(session: Session) -> None:
+    """Tell what every revision from the first one on would send, without a database; env.py runs as for `upgrade --sql`.
+
+    An env.py that cannot do that is left out: its revisions are rendered with Alembic's defaults.
+    """
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = configuration(session.start)
+    script = ScriptDirectory.from_config(config)
+    statements: List[Any] = []
+    told: List[Message] = []
+
+    def steps(_heads: Any, context: Any) -> List[Any]:
+        if not told:
+            told.append(history(session, script, context))
+            session.pipe.send(event="history", **told[0])
+            for step in [] if told[0]["error"] else script._upgrade_revs("heads", cast("Any", ())):
+                session.pipe.send(event="rendered", **rendered(session, step, statements))
+        return []
+
+    def configure(*_args: Any, **kwargs: Any) -> None:  # what it is given to connect with is of no use
+        kept = {name: kwargs[name] for name in ("version_table", "version_table_schema", "target_metadata") if name in kwargs}
+        configure_original(dialect_name="postgresql+psycopg2", **kept)
+        stand_in(session, environment.get_context(), statements)
+
+    def as_sql(_context: Any) -> bool:  # a revision is to do what it does with a connection, Alembic what it does without
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        return session.revision is None or caller.partition(".")[0] == "alembic"
+
+    MigrationContext.as_sql = property(as_sql, lambda _context, _value: None)  # type: ignore[assignment]
+    environment = EnvironmentContext(config, script, fn=steps, as_sql=True, destination_rev="heads")
+    configure_original = environment.configure
+    environment.configure = configure  # type: ignore[method-assign]
+    environment.is_offline_mode = lambda: session.revision is None  # type: ignore[method-assign]
+    with environment:
+        with contextlib.suppress(Exception, Stopped, SystemExit):
+            script.run_env()
+        if not told:
+            configure()
+            environment.run_migrations()
+
+
+def history(session: Session, script: Any, context: Any) -> Message:
+    """Return every revision in its order with its file, and the files that Alembic reads them from."""
+    found: Message = {
+        "version_table": context.version_table,
+        "version_table_schema": context.version_table_schema,
+        "files": version_files(script),
+        "revisions": [],
+        "error": None,
+    }
+    try:
+        found["revisions"] = [described(step.revision) for step in script._upgrade_revs("heads", ())]
+    except (Exception, Stopped, SystemExit) as error:  # noqa: BLE001 - a file is code, and raises what it likes
+        found["error"] = failure(session, error)
+        if isinstance(error, SyntaxError):
+            found["error"]["frames"].append([error.filename, error.lineno, ""])
+    return found
+
+
+def version_files(script: Any) -> List[str]:
+    """Return the files that Alembic takes for revisions, in the order of their names."""
+    found = []
+    for location in script._version_locations:
+        for folder, folders, names in os.walk(os.path.abspath(location)):
+            if not getattr(script, "recursive_version_locations", False):
+                folders.clear()
+            kept = [name for name in names if name.endswith(".py") and not name.startswith((".#", "__init__"))]
+            found += [os.path.join(folder, name) for name in kept]  # noqa: PTH118 - as everywhere here
+    return sorted(set(found))
+
+
+def rendered(session: Session, step: Any, statements: List[Any]) -> Message:
+    """Call an upgrade function; return what it would send, and why that is not all."""
+    problem = session.doomed = None
+    statements.clear()
+    session.revision = step.revision.revision
+    try:
+        step.migration_fn()
+    except (Exception, Stopped, SystemExit) as error:  # noqa: BLE001 - its text may hold anything; its type is told
+        problem = "it raises " + type(error).__name__ + " without a database"
+    session.revision = None
+    return {"revision": step.revision.revision, "statements": list(statements), "problem": session.doomed or problem}
+
+
+class Writer:
+    """Writes down what the revisions send, as a driver would get it, and knows no answer."""
+
+    def __init__(self, session: Session, dialect: Any, statements: List[Any]) -> None:
+        self.session = session
+        self.dialect = dialect
+        self.statements = statements
+
+    def unknown(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        self.session.stop("reads", "it reads from the database")
+
+    def write_down(self, sql: str, *, has_parameters: bool) -> Any:
+        if self.session.revision is not None and self.statements[-1:] != [[sql, has_parameters]]:
+            self.statements.append([sql, has_parameters])
+        if len(self.statements) > MOST_RENDERED:
+            self.session.stop("too many", f"it sends more than {MOST_RENDERED:,} statements")
+        names = ("__getattr__", "__getitem__", "__iter__", "__len__", "__bool__", "__eq__")
+        return type("Answer", (), dict.fromkeys(names, self.unknown))()
+
+    def send(self, construct: Any, _options: Any = None, multiparams: Any = None, params: Any = None) -> Any:
+        """Do what Alembic's `_exec` does on a connection."""
+        from sqlalchemy import text
+        from sqlalchemy.sql.ddl import DDLElement
+
+        if isinstance(construct, str):
+            construct = text(construct)
+        given = multiparams or params
+        if isinstance(given, (list, tuple)):  # one row stands for all
+            given = given[0]
+        more: Dict[str, Any] = {}
+        if not isinstance(construct, DDLElement):
+            more = {"compile_kwargs": {"render_postcompile": True}, "column_keys": list(given) if given else None}
+        return self.write_down(str(construct.compile(dialect=self.dialect, **more)).strip(), has_parameters=True)
+
+    def bulk_insert(self, table: Any, rows: Any, multiinsert: bool = True) -> None:  # noqa: ARG002 - Alembic's own name
+        if rows:
+            self.send(table.insert().inline(), None, rows)
+
+
+def stand_in(session: Session, context: Any, statements: List[Any]) -> None:
+    """Give Alembic a connection that only writes down what it is sent."""
+    from sqlalchemy.engine.mock import MockConnection
+    from sqlalchemy.inspection import _inspects
+
+    writer = Writer(session, context.dialect, statements)
+
+    class Connection(MockConnection):
+        def execute(self, construct: Any, *multiparams: Any, **params: Any) -> Any:  # type: ignore[override]
+            params.pop("execution_options", None)
+            given = params.pop("parameters", None) or (multiparams[0] if multiparams else None)
+            return writer.send(construct, None, given or params)
+
+        def exec_driver_sql(self, statement: str, parameters: Any = None, **_options: Any) -> Any:
+            return writer.write_down(statement, has_parameters=bool(parameters))
+
+        def in_transaction(self) -> bool:
+            return True
+
+        def begin_nested(self) -> Any:
+            return contextlib.nullcontext(self)
+
+        def __getattr__(self, name: str) -> NoReturn:
+            session.stop("no server", "it needs a connection (" + name + ")")
+
+    _inspects(Connection)(writer.unknown)  # `inspect(connection)` is a question to the database
+    context.connection = context.impl.connection = Connection(context.dialect, writer.send)
+    context.impl._exec = writer.send
+    context.impl.bulk_insert = writer.bulk_insert
+
+
 def driver_url(start: Message, config: Any) -> str:
     """Return the URL for the driver that the project's own URL names, else for one that is installed; no password in it.
 
@@ -712,7 +883,7 @@ def driver_url(start: Message, config: Any) -> str:
     written = config.file_config.get(config.config_ini_section, "sqlalchemy.url", raw=True, fallback="")
     wanted = written.split(":")[0].partition("+")[2] or start["driver"]
     if wanted not in start["urls"] or not installed(wanted):
-        wanted = next(name for name in DRIVERS if installed(name))
+        wanted = next((name for name in DRIVERS if installed(name)), "psycopg2")  # none is needed to render
     url, settings = str(start["urls"][wanted]).replace("%", "%%"), re.search(r"[?&](options=[^&]*)", written)
     if settings is None or wanted == "asyncpg":
         return url
@@ -849,10 +1020,10 @@ def main() -> None:
         os.environ.update(start["environment"])
         os.chdir(folder_of(start["config"]))
         sys.meta_path.insert(0, ReplaceConnect(session))
-        if not any(installed(name) for name in DRIVERS):
+        if start["mode"] != "render" and not any(installed(name) for name in DRIVERS):
             session.stop("no driver", "neither psycopg2, psycopg nor asyncpg is installed in the project's environment")
         watch_asynchronous_connections(session)
-        run(session)
+        (render if start["mode"] == "render" else run)(session)
         if session.error is None and start["mode"] in ("rehearse", "upgrade"):
             end(session)
             return

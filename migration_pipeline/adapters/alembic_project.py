@@ -20,7 +20,9 @@ from migration_pipeline.adapters.runner_process import END_SECONDS, Project
 from migration_pipeline.domain import redaction
 from migration_pipeline.domain.connection import Connection
 
+RENDER_SECONDS = 120.0  # how long a whole history may take: thousands of revisions
 PLAN_SECONDS = 30.0  # how long a plan may take: it holds a transaction open on the live database
+NOWHERE = Connection.from_url("postgresql://nobody@127.0.0.1:1/nowhere")  # where a render would connect: nobody listens there
 
 
 class Stop(Exception):
@@ -175,6 +177,30 @@ def plan(project: Project, connection: Connection, revision: str, observer: Obse
         raise failed(project, message["error"])
     if facts is None:
         raise errors.ProjectFailed("env.py ended without running the migrations.")
+    return facts
+
+
+def render(project: Project) -> Message:
+    """Ask the project for its whole history and, under "rendered", for what each revision would send; reach no database.
+
+    What is not rendered when the time is over, or when a revision ended the interpreter, is not in it.
+    """
+    facts: Message | None = None
+    try:
+        with running(project, NOWHERE, mode="render", revision="heads", limit_seconds=RENDER_SECONDS) as session:
+            while (message := session.receive()).get("event") != "ended":
+                if message["event"] == "history":
+                    facts = {**message, "rendered": {}}
+                elif facts is not None:
+                    facts["rendered"][message["revision"]] = message
+    except errors.ProjectFailed:
+        if facts is None:
+            raise
+        return facts
+    if message["error"] is not None and facts is None:
+        raise failed(project, message["error"])
+    if facts is None:
+        raise errors.ProjectFailed("The project did not tell its history.")
     return facts
 
 

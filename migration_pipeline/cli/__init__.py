@@ -6,8 +6,10 @@ import sys
 import click
 
 from migration_pipeline import errors
+from migration_pipeline.cli.annotate import annotate
 from migration_pipeline.cli.backup_db import backup_db
 from migration_pipeline.cli.backups import backups, garbage, pin_backup, prune_backups, verify_backup
+from migration_pipeline.cli.check_annotations import check_annotations
 from migration_pipeline.cli.demo import demo
 from migration_pipeline.cli.migrate import migrate
 from migration_pipeline.cli.plan import plan
@@ -32,6 +34,8 @@ for command in (
     backup_db,
     restore_db,
     plan,
+    annotate,
+    check_annotations,
     backups,
     verify_backup,
     prune_backups,
