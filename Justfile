@@ -22,6 +22,16 @@ backup-db *options:
 plan *options:
     @exec migration-pipeline plan "$@"
 
+# propose the SAFETY comments that are missing; --write writes them
+[no-exit-message]
+annotate *options:
+    @exec migration-pipeline annotate "$@"
+
+# check what every revision declares, without a database
+[no-exit-message]
+check-annotations *options:
+    @exec migration-pipeline check-annotations "$@"
+
 # list the backups of the target
 [no-exit-message]
 backups *options:
@@ -79,10 +89,20 @@ test *options:
 faults *options:
     @python -m migration_pipeline_tests.faults.page "$@"
 
+# write docs/rules.md from the rules
+[no-exit-message]
+rules:
+    @python -m migration_pipeline_tests.rules_page
+
 # migrate projects from PyPI that nobody here wrote, and write docs/strangers.md
 [no-exit-message]
 strangers *options:
     @python -m pytest -m strangers -s migration_pipeline_tests/strangers "$@"
+
+# hold every witness against the truth of the corpus, and write docs/classification.md; needs squawk (PyPI: squawk-cli)
+[no-exit-message]
+classification *options:
+    @python -m migration_pipeline_tests.corpus.page "$@"
 
 # run everything that CI runs
 check:

@@ -1,14 +1,12 @@
 """What a plan itself made, so that losing it again is no loss. When in doubt an object was there before."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from enum import Enum
 
-from migration_pipeline.domain import sql
-from migration_pipeline.domain.finders import Hit, commands
+from migration_pipeline.domain import made, sql
+from migration_pipeline.domain.finders import Hit, commands, signature, signature_of
 from migration_pipeline.domain.sql import Name
 from migration_pipeline.domain.tokens import pg
-
-SERIALS = frozenset({"serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"})
 
 
 class Origin(Enum):
@@ -19,26 +17,57 @@ class Origin(Enum):
     PLAN = "plan"
 
 
-class Created:
-    """The objects and columns that the statements so far have made, each surely or perhaps."""
+class _Known:
+    """Names that were made, each surely or perhaps."""
 
     def __init__(self) -> None:
-        self._relations: dict[Name, bool] = {}
-        self._columns: dict[tuple[Name, str], bool] = {}
+        self._alike: dict[str, dict[Name, bool]] = {}  #: by what they are called without a schema
+
+    def add(self, name: Name, *, sure: bool) -> None:
+        self._alike.setdefault(name.name, {})[name] = sure
+
+    def pop(self, name: Name) -> bool | None:
+        return self._alike.get(name.name, {}).pop(name, None)
+
+    def origin(self, name: Name) -> Origin:
+        alike = self._alike.get(name.name, {})
+        if name in alike:
+            return Origin.PLAN if alike[name] else Origin.PERHAPS
+        is_perhaps = any(None in {other.schema, name.schema} for other in alike)
+        return Origin.PERHAPS if is_perhaps else Origin.BEFORE
+
+    def doubt(self) -> None:
+        self._alike = {name: dict.fromkeys(alike, False) for name, alike in self._alike.items()}
+
+
+Part = tuple[str, str]  #: the kind of a table's part, and its name
+
+
+class Created:
+    """What the statements so far have made: relations, functions, schemas, and the parts of tables."""
+
+    def __init__(self) -> None:
+        self._relations = _Known()
+        self._functions = _Known()
         self._schemas: dict[str, bool] = {}
+        self._parts: dict[Part, _Known] = {}
+        #: CHECK constraints of this plan → the columns that they prove to be not NULL, once they are validated.
+        self._checks: dict[tuple[Name, str], tuple[str, ...]] = {}
 
     def origin(self, hit: Hit) -> Origin:
         if hit.kind == "schema":
             return _origin(self._schemas.get(hit.name.name))
-        if hit.name.schema == "pg_temp":
+        if hit.kind == "function":
+            return self._functions.origin(hit.name)
+        if hit.name.schema == "pg_temp" or (hit.name.schema is not None and self._schemas.get(hit.name.schema)):
             return Origin.PLAN
-        found = _look_up(self._relations, hit.name)
-        if found is not Origin.PLAN and hit.name.schema is not None and self._schemas.get(hit.name.schema):
-            found = Origin.PLAN
-        if found is not Origin.PLAN and hit.column is not None:
-            columns = {table: sure for (table, column), sure in self._columns.items() if column == hit.column}
-            found = _look_up(columns, hit.name) if columns else found
-        return found
+        found = self._relations.origin(hit.name)
+        if found is Origin.PLAN or hit.column is None:
+            return found
+        kind = "column" if hit.kind == "relation" else hit.kind
+        known = self._parts.get((kind, hit.column))
+        of_part = known.origin(hit.name) if known else Origin.BEFORE
+        return found if of_part is Origin.BEFORE else of_part
 
     def note(self, node: sql.Node, kind: str, *, surely: bool) -> None:
         """Take in what a statement makes, renames and drops."""
@@ -48,39 +77,85 @@ class Created:
             case "RenameStmt":
                 self._rename(node)
             case "AlterObjectSchemaStmt":
-                if node.HasField("relation"):
-                    self._move(sql.relation(node.relation), Name(node.newschema, node.relation.relname))
+                self._move_into_schema(node)
             case "DropStmt":
                 self._drop(node)
             case "CreateSchemaStmt":
                 self._schemas[node.schemaname] = surely and not node.if_not_exists
-            case "VariableSetStmt" if node.name == "search_path":
-                self._doubt()
-            case "TransactionStmt" if node.kind == pg.TRANS_STMT_ROLLBACK_TO:
+            case "CreateFunctionStmt":
+                self._functions.add(signature_of(node), sure=surely and not node.replace)
+            case "CreateTrigStmt" | "CreatePolicyStmt" | "RuleStmt":
+                self._guard(node, kind, surely=surely)
+            case _ if makes_names_doubtful(node, kind):
                 self._doubt()
             case _:
-                for name, sure in _made(node, kind):
-                    self._relations[name] = surely and sure
+                for name, sure in made.names(node, kind):
+                    self._relations.add(name, sure=surely and sure)
+
+    def _add(self, kind: str, table: Name, part: str, *, sure: bool) -> None:
+        self._parts.setdefault((kind, part), _Known()).add(table, sure=sure)
+
+    def _pop(self, kind: str, table: Name, part: str) -> bool | None:
+        known = self._parts.get((kind, part))
+        return known.pop(table) if known else None
 
     def _alter(self, node: sql.Node, *, surely: bool) -> None:
         table = sql.relation(node.relation)
+        surely = surely and not node.missing_ok
         for command in commands(node):
-            if command.subtype == pg.AT_AddColumn:
-                column = getattr(command, "def").column_def
-                sure = surely and not command.missing_ok and not node.missing_ok
-                self._columns[table, column.colname] = sure
-                if _is_serial(column):
-                    self._relations[_sequence_of(table, column.colname)] = sure
-            elif command.subtype == pg.AT_DropColumn:
-                self._columns.pop((table, command.name), None)
+            match command.subtype:
+                case pg.AT_AddColumn:
+                    column = getattr(command, "def").column_def
+                    sure = surely and not command.missing_ok
+                    self._add("column", table, column.colname, sure=sure)
+                    if made.is_serial(column):
+                        self._relations.add(made.sequence_of(table, column.colname), sure=sure)
+                case pg.AT_DropColumn:
+                    self._pop("column", table, command.name)
+                    self._pop("proof", table, command.name)
+                case pg.AT_AddConstraint:
+                    self._constrain(table, getattr(command, "def").constraint, surely=surely)
+                case pg.AT_ValidateConstraint:
+                    for name in self._checks.get((table, command.name), ()) if surely else ():
+                        self._add("proof", table, name, sure=True)
+                case pg.AT_DropConstraint:
+                    self._pop("constraint", table, command.name)
+                    for name in self._checks.pop((table, command.name), ()):
+                        self._pop("proof", table, name)
+
+    def _move_into_schema(self, node: sql.Node) -> None:
+        """Move an object; a schema that holds something of before is not all the plan's own any more."""
+        moved = sql.relation(node.relation) if node.HasField("relation") else None
+        if node.newschema in self._schemas and (moved is None or self._relations.origin(moved) is not Origin.PLAN):
+            self._schemas[node.newschema] = False
+        if moved is not None:
+            self._move(moved, Name(node.newschema, moved.name))
+
+    def _constrain(self, table: Name, constraint: sql.Node, *, surely: bool) -> None:
+        if constraint.conname:
+            self._add("constraint", table, constraint.conname, sure=surely)
+        if constraint.contype != pg.CONSTR_CHECK or not constraint.is_enforced or not surely:
+            return
+        proved = self._checks[table, constraint.conname] = tuple(_not_null(constraint.raw_expr))
+        for name in () if constraint.skip_validation else proved:
+            self._add("proof", table, name, sure=True)
+
+    def _guard(self, node: sql.Node, kind: str, *, surely: bool) -> None:
+        match kind:
+            case "CreateTrigStmt":
+                self._add("trigger", sql.relation(node.relation), node.trigname, sure=surely and not node.replace)
+            case "CreatePolicyStmt":
+                self._add("policy", sql.relation(node.table), node.policy_name, sure=surely)
+            case "RuleStmt":
+                self._add("rule", sql.relation(node.relation), node.rulename, sure=surely and not node.replace)
 
     def _rename(self, node: sql.Node) -> None:
-        if node.rename_type == pg.OBJECT_COLUMN:
-            table = sql.relation(node.relation)
-            sure = self._columns.pop((table, node.subname), None)
-            self._columns.pop((table, node.newname), None)
+        if node.rename_type in PARTS:
+            kind, table = PARTS[node.rename_type], sql.relation(node.relation)
+            sure = self._pop(kind, table, node.subname)
+            self._pop(kind, table, node.newname)
             if sure is not None:
-                self._columns[table, node.newname] = sure
+                self._add(kind, table, node.newname, sure=sure)
         elif node.rename_type == pg.OBJECT_SCHEMA:
             sure = self._schemas.pop(node.subname, None)
             if sure is not None:
@@ -93,30 +168,53 @@ class Created:
             self._move(old, Name(old.schema, node.newname))
 
     def _move(self, old: Name, new: Name) -> None:
-        sure = self._relations.pop(old, None)
-        self._relations.pop(new, None)
+        sure = self._relations.pop(old)
+        self._relations.pop(new)
         if sure is not None:
-            self._relations[new] = sure
-        for (table, column), known in list(self._columns.items()):
-            if table == old:
-                del self._columns[table, column]
-                self._columns[new, column] = known
+            self._relations.add(new, sure=sure)
+        for known in self._parts.values():
+            sure = known.pop(old)
+            if sure is not None:
+                known.add(new, sure=sure)
 
     def _drop(self, node: sql.Node) -> None:
         for item in map(sql.unwrap, node.objects):
-            if sql.kind(item) in {"List", "TypeName"}:
+            if sql.kind(item) == "ObjectWithArgs":
+                self._functions.pop(signature(item.objname, item.objargs))
+            elif node.remove_type in PARTS:
+                *table, part = item.items
+                self._pop(PARTS[node.remove_type], sql.dotted(table), part.string.sval)
+            elif sql.kind(item) in {"List", "TypeName"}:
                 name = sql.dotted(item.items if sql.kind(item) == "List" else item.names)
-                self._relations.pop(name, None)
-                for key in [key for key in self._columns if key[0] == name]:
-                    del self._columns[key]
+                self._relations.pop(name)
+                for known in self._parts.values():
+                    known.pop(name)
             elif node.remove_type == pg.OBJECT_SCHEMA:
                 self._schemas.pop(item.sval, None)
 
     def _doubt(self) -> None:
         """After a rollback to a savepoint, or with another search_path, a name may be another object again."""
-        self._relations = dict.fromkeys(self._relations, False)
-        self._columns = dict.fromkeys(self._columns, False)
         self._schemas = dict.fromkeys(self._schemas, False)
+        self._checks.clear()
+        for known in (self._relations, self._functions, *self._parts.values()):
+            known.doubt()
+
+
+#: Object type of a RENAME or DROP → the kind of the part.
+PARTS = {
+    pg.OBJECT_COLUMN: "column",
+    pg.OBJECT_TABCONSTRAINT: "constraint",
+    pg.OBJECT_TRIGGER: "trigger",
+    pg.OBJECT_POLICY: "policy",
+    pg.OBJECT_RULE: "rule",
+}
+
+
+def makes_names_doubtful(node: sql.Node, kind: str) -> bool:
+    """Tell whether after a statement a name may be another object: a rollback to a savepoint, another search_path."""
+    return (kind == "VariableSetStmt" and node.name == "search_path") or (
+        kind == "TransactionStmt" and node.kind == pg.TRANS_STMT_ROLLBACK_TO
+    )
 
 
 def _origin(sure: bool | None) -> Origin:
@@ -125,43 +223,13 @@ def _origin(sure: bool | None) -> Origin:
     return Origin.PLAN if sure else Origin.PERHAPS
 
 
-def _look_up(known: Mapping[Name, bool], name: Name) -> Origin:
-    if name in known:
-        return _origin(known[name])
-    alike = any(other.name == name.name and None in {other.schema, name.schema} for other in known)
-    return Origin.PERHAPS if alike else Origin.BEFORE
-
-
-def _made(node: sql.Node, kind: str) -> Iterator[tuple[Name, bool]]:
-    """Yield the names that a CREATE makes; with IF NOT EXISTS an object of before may be meant."""
-    if kind in {"CreateStmt", "CreateForeignTableStmt"}:
-        base = node.base_stmt if kind == "CreateForeignTableStmt" else node
-        table, sure = sql.relation(base.relation), not base.if_not_exists
-        yield table, sure
-        for item in base.table_elts:
-            if item.HasField("column_def") and _is_serial(item.column_def):
-                yield _sequence_of(table, item.column_def.colname), sure
-    elif kind in NAMED and (name := NAMED[kind](node)) is not None:
-        yield name, not getattr(node, "if_not_exists", False)
-
-
-#: Statement type → the name that it makes.
-NAMED: dict[str, Callable[[sql.Node], Name | None]] = {
-    "CreateTableAsStmt": lambda node: sql.relation(node.into.rel),
-    "SelectStmt": lambda node: sql.relation(node.into_clause.rel) if node.HasField("into_clause") else None,
-    "CreateSeqStmt": lambda node: sql.relation(node.sequence),
-    "CompositeTypeStmt": lambda node: sql.relation(node.typevar),
-    "CreateEnumStmt": lambda node: sql.dotted(node.type_name),
-    "CreateRangeStmt": lambda node: sql.dotted(node.type_name),
-    "CreateDomainStmt": lambda node: sql.dotted(node.domainname),
-}
-
-
-def _is_serial(column: sql.Node) -> bool:
-    """Tell whether a column brings a sequence with it (https://www.postgresql.org/docs/current/datatype-numeric.html)."""
-    identity = any(item.constraint.contype == pg.CONSTR_IDENTITY for item in column.constraints)
-    return identity or sql.dotted(column.type_name.names).name in SERIALS
-
-
-def _sequence_of(table: Name, column: str) -> Name:
-    return Name(table.schema, f"{table.name}_{column}_seq")
+def _not_null(node: sql.Node) -> Iterator[str]:
+    """Yield the columns that a condition says are not NULL."""
+    node = sql.unwrap(node)
+    if sql.kind(node) == "BoolExpr" and node.boolop == pg.AND_EXPR:
+        for item in node.args:
+            yield from _not_null(item)
+    elif sql.kind(node) == "NullTest" and node.nulltesttype == pg.IS_NOT_NULL:
+        column = sql.unwrap(node.arg)
+        if sql.kind(column) == "ColumnRef":
+            yield sql.dotted(column.fields).name

@@ -1,7 +1,7 @@
 """What the rules look for in a parsed statement: which objects one node touches, and how surely. It decides nothing."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from migration_pipeline.domain import functions, sql
 from migration_pipeline.domain.sql import Name
@@ -13,19 +13,53 @@ class Hit:
     """One object that a statement touches."""
 
     name: Name
-    kind: str = "relation"  #: the namespace its name lives in: relation (tables, types, sequences), schema, other
-    column: str | None = None
+    #: The namespace its name lives in: relation (tables, types, sequences, and what `column` names in them), table (`column`
+    #: only tells which part is meant), schema, function, a guard of a table (constraint, trigger, policy, rule), proof (that
+    #: a column is not null), other.
+    kind: str = "relation"
+    column: str | None = None  #: or the constraint, trigger, ... of a table
     #: False where only running tells: IF EXISTS, an overwritten value, what CASCADE takes along.
     certain: bool = True
+    #: Where in the statement it was found: the command of an ALTER TABLE, the item of a list.
+    part: sql.Node = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.name}.{self.column}" if self.column else str(self.name)
 
 
 Finder = Callable[[sql.Node], Iterator[Hit]]
+#: Finds objects in one command of an ALTER TABLE, the second node.
+CommandFinder = Callable[[sql.Node, sql.Node], Iterator[Hit]]
 
 
-def _names(node: sql.Node) -> Iterator[Name]:
+@dataclass(frozen=True)
+class OfCommands:
+    """A finder for some commands of ALTER TABLE. Only those rules are asked that know a command of the statement."""
+
+    subtypes: frozenset[int]
+    find: CommandFinder
+
+    def __call__(self, node: sql.Node) -> Iterator[Hit]:
+        for command in commands(node):
+            if subtype_of(command) in self.subtypes:
+                yield from self.find(node, command)
+
+
+#: ADD COLUMN without constraint or default, the most frequent command and of interest to hardly any rule.
+PLAIN_COLUMN = -1
+
+
+def subtype_of(command: sql.Node) -> int:
+    if command.subtype == pg.AT_AddColumn and not len(getattr(command, "def").column_def.constraints):
+        return PLAIN_COLUMN
+    return int(command.subtype)
+
+
+def of_commands(*subtypes: int) -> Callable[[CommandFinder], OfCommands]:
+    return lambda find: OfCommands(frozenset(subtypes), find)
+
+
+def names(node: sql.Node) -> Iterator[Name]:
     """Yield the names that a DROP lists, however the grammar spells them."""
     for item in map(sql.unwrap, node.objects):
         match sql.kind(item):
@@ -44,7 +78,7 @@ def drops(*object_types: int, kind: str = "relation", certain: bool = True) -> F
 
     def find(node: sql.Node) -> Iterator[Hit]:
         if node.remove_type in object_types:
-            for name in _names(node):
+            for name in names(node):
                 yield Hit(name=name, kind=kind, certain=certain and not node.missing_ok)
 
     return find
@@ -54,7 +88,7 @@ def drops_schema(node: sql.Node) -> Iterator[Hit]:
     """Without CASCADE a schema must be empty to go (https://www.postgresql.org/docs/current/sql-dropschema.html)."""
     if node.remove_type == pg.OBJECT_SCHEMA:
         certain = node.behavior == pg.DROP_CASCADE and not node.missing_ok
-        for name in _names(node):
+        for name in names(node):
             yield Hit(name=name, kind="schema", certain=certain)
 
 
@@ -67,36 +101,35 @@ WITH_OWN_RULE = frozenset(
 
 def drops_with_cascade(node: sql.Node) -> Iterator[Hit]:
     """Find CASCADE: a dropped collation or function takes the columns that are made with it along."""
-    if sql.kind(node) == "DropStmt":
-        if node.behavior == pg.DROP_CASCADE and node.remove_type not in WITH_OWN_RULE:
-            yield from (Hit(name=name, kind="other", certain=False) for name in _names(node))
-        return
-    for command in commands(node):
-        if command.subtype == pg.AT_DropConstraint and command.behavior == pg.DROP_CASCADE:
-            yield Hit(name=sql.relation(node.relation), column=command.name, kind="other", certain=False)
+    if node.behavior == pg.DROP_CASCADE and node.remove_type not in WITH_OWN_RULE:
+        yield from (Hit(name=name, kind="other", certain=False) for name in names(node))
+
+
+@of_commands(pg.AT_DropConstraint)
+def drops_constraint_with_cascade(node: sql.Node, command: sql.Node) -> Iterator[Hit]:
+    if command.behavior == pg.DROP_CASCADE:
+        yield Hit(name=sql.relation(node.relation), column=command.name, kind="other", certain=False)
 
 
 def commands(node: sql.Node) -> Iterator[sql.Node]:
     return (item.alter_table_cmd for item in node.cmds)
 
 
-def alters(*subtypes: int, certain: bool = True) -> Finder:
+def alters(*subtypes: int, kind: str = "relation", certain: bool = True) -> Finder:
     """Find a command of ALTER TABLE; the object is the column or constraint that it names, or the table."""
 
-    def find(node: sql.Node) -> Iterator[Hit]:
-        for command in commands(node):
-            if command.subtype in subtypes:
-                sure = certain and not command.missing_ok
-                yield Hit(name=sql.relation(node.relation), column=command.name or None, certain=sure)
+    @of_commands(*subtypes)
+    def find(node: sql.Node, command: sql.Node) -> Iterator[Hit]:
+        sure = certain and not command.missing_ok and not node.missing_ok
+        yield Hit(name=sql.relation(node.relation), kind=kind, column=command.name or None, certain=sure, part=command)
 
     return find
 
 
-def restarts_identity(node: sql.Node) -> Iterator[Hit]:
-    for command in commands(node):
-        options = getattr(command, "def").list.items if command.subtype == pg.AT_SetIdentity else ()
-        if sql.option(options, "restart"):
-            yield Hit(name=sql.relation(node.relation), column=command.name, certain=False)
+@of_commands(pg.AT_SetIdentity)
+def restarts_identity(node: sql.Node, command: sql.Node) -> Iterator[Hit]:
+    if sql.option(getattr(command, "def").list.items, "restart"):
+        yield Hit(name=sql.relation(node.relation), column=command.name, certain=False)
 
 
 def restarts_sequence(node: sql.Node) -> Iterator[Hit]:
@@ -163,16 +196,17 @@ def owned_by(node: sql.Node) -> Iterator[Hit]:
         yield Hit(name=Name(None, item.role_spec.rolename or "current role"), kind="other")
 
 
-def sets_replication_role(node: sql.Node) -> Iterator[Hit]:
-    if node.name == "session_replication_role" and node.kind == pg.VAR_SET_VALUE:
-        yield Hit(name=Name(None, node.name), kind="other")
+def signature(name: sql.Node, types: sql.Node) -> Name:
+    """Return a function's name with the types of its arguments: functions of one name are many."""
+    called = sql.dotted(name)
+    words = (sql.dotted(item.type_name.names).name for item in types)
+    return Name(called.schema, f"{called.name}({', '.join(words)})")
 
 
-def drops_protection(node: sql.Node) -> Iterator[Hit]:
-    if node.remove_type in {pg.OBJECT_TRIGGER, pg.OBJECT_POLICY, pg.OBJECT_RULE, pg.OBJECT_EVENT_TRIGGER}:
-        yield from (Hit(name=name, kind="other") for name in _names(node))
-
-
-def instead_nothing(node: sql.Node) -> Iterator[Hit]:
-    if node.instead and not len(node.actions):
-        yield Hit(name=sql.relation(node.relation))
+def signature_of(node: sql.Node) -> Name:
+    """Return the signature of the function that a CREATE FUNCTION makes."""
+    modes = {pg.FUNC_PARAM_OUT, pg.FUNC_PARAM_TABLE}
+    parameters = [item.function_parameter for item in node.parameters if item.function_parameter.mode not in modes]
+    called = sql.dotted(node.funcname)
+    words = (sql.dotted(one.arg_type.names).name for one in parameters)
+    return Name(called.schema, f"{called.name}({', '.join(words)})")

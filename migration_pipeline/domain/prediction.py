@@ -3,13 +3,15 @@
 It fails closed: a statement that no rule knows, a text that cannot be parsed and a call of an unknown function are findings.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
-from migration_pipeline.domain import effects, plpgsql, redaction, rules, sql
+from migration_pipeline.domain import effects, finders, plpgsql, redaction, rules, safe_form, sql
 from migration_pipeline.domain.created import Created, Origin
-from migration_pipeline.domain.finders import Hit
-from migration_pipeline.domain.rules import Grade, Rule
+from migration_pipeline.domain.finders import Hit, OfCommands
+from migration_pipeline.domain.put_back import PutBack
+from migration_pipeline.domain.rule import Grade, Rule, SafeForm
 from migration_pipeline.domain.sql import Name
 from migration_pipeline.domain.tokens import pg
 
@@ -26,6 +28,20 @@ class Finding:
     revision: str | None  #: None: sent by `env.py`
     statement: str  #: on one line, literals that are not the revision's own left out
     objects: tuple[str, ...]
+    #: How to do the same without the risk: a statement a line, and comments that say when. None: there is no such form.
+    safe_form: str | None = None
+    #: A guard that the plan drops and makes again under the same name. Whether it is as strict as before, its text does not tell.
+    made_again: bool = False
+
+    @property
+    def told(self) -> str:
+        """What it is, in one line."""
+        return f"{self.name}: {', '.join(self.objects)}{', made again later' if self.made_again else ''}"
+
+    @property
+    def told_in_full(self) -> str:
+        """What it is, and on lines of its own how to do the same without the risk."""
+        return f"{self.told}\n{self.safe_form}" if self.safe_form else self.told
 
 
 def predict(
@@ -39,63 +55,104 @@ def predict(
     `sources` holds the text of each revision's file: a literal is shown only when it stands there.
     """
     schema, _, table = version_table.rpartition(".")
-    created = Created()
-    found: list[Finding] = []
+    reader = _Reader(Name(schema or None, table))
+    found: list[tuple[_Seen, effects.Statement]] = []
     for statement in statements:
-        source = (sources or {}).get(statement.revision or "", "")
         parsed = sql.parse(statement.sql, statement.has_parameters)
-        reader = _Reader(created, Name(schema or None, table))
-        for rule, text, hits in reader.read(parsed):
-            found.append(_finding(rule, text, hits, revision=statement.revision, source=source))
-    return tuple(found)
+        found += [(seen, statement) for seen in reader.read(parsed)]
+    return tuple(_findings(found, reader.put_back, sources or {}))
 
 
-def _finding(rule: Rule, text: str, hits: Sequence[Hit], *, revision: str | None, source: str) -> Finding:
-    return Finding(
-        rule=rule.code,
-        name=rule.name,
-        grade=rule.grade,
-        certain=any(hit.certain for hit in hits),
-        revision=revision,
-        statement=redaction.one_line(redaction.statement(text, source)),
-        objects=tuple(dict.fromkeys(map(str, hits))),
-    )
+def _findings(
+    found: Sequence[tuple["_Seen", effects.Statement]], put_back: PutBack, sources: Mapping[str, str]
+) -> Iterator[Finding]:
+    for seen, statement in found:
+        hits = seen.hits
+        if seen.rule.grade is Grade.LOSES_PROTECTION:
+            hits = [hit for hit in hits if not put_back.is_undone(hit, since=seen.order)]
+        elif seen.rule is rules.BY_CODE["S01"]:
+            hits = [hit for hit in hits if not put_back.has_successor(hit, since=seen.order)]
+        if hits:
+            source = sources.get(statement.revision or "", "")
+            is_guard = seen.rule.grade is Grade.LOSES_PROTECTION
+            write = seen.rule.safe_form
+            yield Finding(
+                rule=seen.rule.code,
+                name=seen.rule.name,
+                grade=seen.rule.grade,
+                certain=any(hit.certain for hit in hits),
+                revision=statement.revision,
+                statement=_shown(seen.text, source),
+                objects=tuple(dict.fromkeys(map(str, hits))),
+                safe_form=_safe_form(_Place(seen.node), write, tuple(hits), seen.text, source) if write else None,
+                made_again=is_guard and all(put_back.is_made_again(hit, since=seen.order) for hit in hits),
+            )
 
 
-Found = Iterator[tuple[Rule, str, list[Hit]]]
+@lru_cache(maxsize=4096)
+def _shown(text: str, source: str) -> str:
+    return redaction.one_line(redaction.statement(text, source))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A node of a statement; the statement's text and the hits tell already which."""
+
+    node: sql.Node = field(compare=False)
+
+
+@lru_cache(maxsize=4096)
+def _safe_form(place: _Place, write: SafeForm, hits: tuple[Hit, ...], text: str, source: str) -> str | None:
+    return safe_form.written(write, place.node, hits, text=text, source=source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a rule sees in one node of a statement."""
+
+    rule: Rule
+    text: str
+    hits: list[Hit]
+    node: sql.Node = None
+    order: int = 0
+
+
+Found = Iterator[_Seen]
 
 
 class _Reader:
-    """Reads one text of the plan, and what its DO blocks run."""
+    """Reads the texts of a plan in order, and what their DO blocks run."""
 
-    def __init__(self, created: Created, version_table: Name) -> None:
-        self.created = created
+    def __init__(self, version_table: Name) -> None:
+        self.created = Created()
+        self.put_back = PutBack()
         self.version_table = version_table
 
     def read(self, parsed: sql.Parsed, *, in_block: bool = False) -> Found:
         if parsed.tree is None:
-            yield rules.UNPARSABLE, parsed.sql, [_note("the text cannot be parsed")]
+            yield _Seen(rule=rules.UNPARSABLE, text=parsed.sql, hits=[_note("the text cannot be parsed")])
         for piece in parsed.pieces:
             for node in piece.nodes:
                 yield from self._node(node, piece.text, in_block=in_block)
 
     def _node(self, node: sql.Node, text: str, *, in_block: bool) -> Found:
         kind = sql.kind(node)
+        self.put_back.note(node, kind, surely=not in_block)
         if kind == "DoStmt":
             yield from self._block(node, text)
-        for rule, find in RULES_BY_NODE.get(kind, ()):
-            hits = [kept for hit in find(node) if (kept := self._kept(hit, rule)) is not None]
+        for rule, found in _found_in(node, kind):
+            hits = [kept for hit in found if (kept := self._kept(hit, rule)) is not None]
             if hits:
-                yield rule, text, hits
+                yield _Seen(rule=rule, text=text, hits=hits, node=node, order=self.put_back.order)
         strange = _strange(node, kind)
         if strange:
-            yield rules.STRANGE, text, [_note(strange)]
+            yield _Seen(rule=rules.STRANGE, text=text, hits=[_note(strange)])
         self.created.note(node, kind, surely=not in_block)
 
     def _block(self, node: sql.Node, text: str) -> Found:
         block = plpgsql.body(node)
         if block.opaque:
-            yield rules.OPAQUE, text, [_note(sentence) for sentence in block.opaque]
+            yield _Seen(rule=rules.OPAQUE, text=text, hits=[_note(sentence) for sentence in block.opaque])
         for inner in block.statements:
             if inner.tree is not None:  # the others are in `opaque`
                 yield from self.read(inner, in_block=True)
@@ -130,6 +187,25 @@ RULES_BY_NODE = {
     kind: tuple((rule, rule.finds[kind]) for rule in rules.RULES if kind in rule.finds)
     for kind in {kind for rule in rules.RULES for kind in rule.finds}
 }
+
+
+def _found_in(node: sql.Node, kind: str) -> Iterator[tuple[Rule, Iterable[Hit]]]:
+    """Yield the rules that know a kind of statement, with what each finds. The commands of an ALTER TABLE are read once."""
+    if kind != "AlterTableStmt":
+        yield from ((rule, find(node)) for rule, find in RULES_BY_NODE.get(kind, ()))
+        return
+    listed = [(finders.subtype_of(command), command) for command in finders.commands(node)]
+    for rule, find in _rules_for_commands(frozenset(subtype for subtype, _ in listed)):
+        hits = [hit for subtype, command in listed if subtype in find.subtypes for hit in find.find(node, command)]
+        if hits:
+            yield rule, hits
+
+
+@lru_cache(maxsize=1024)
+def _rules_for_commands(subtypes: frozenset[int]) -> tuple[tuple[Rule, OfCommands], ...]:
+    known = RULES_BY_NODE["AlterTableStmt"]
+    return tuple((rule, find) for rule, find in known if isinstance(find, OfCommands) and find.subtypes & subtypes)
+
 
 #: Statements that leave data as it is, or whose loss a rule finds. Everything else is strange.
 UNDERSTOOD = frozenset(

@@ -80,6 +80,20 @@ class SafetyReport:
         lost_outside = any(finding.grade is Grade.LOSES_DATA and finding.certain for finding in self.outside)
         return lost_outside or any(verdict.needs_confirmation for verdict in self.verdicts)
 
+    @property
+    def protection(self) -> tuple[Finding, ...]:
+        """The findings of lost protection, those outside any revision too. They make no plan DESTRUCTIVE."""
+        return self._of(Grade.LOSES_PROTECTION)
+
+    @property
+    def service(self) -> tuple[Finding, ...]:
+        """The findings of a risk for the service, as `protection`."""
+        return self._of(Grade.RISKS_SERVICE)
+
+    def _of(self, grade: Grade) -> tuple[Finding, ...]:
+        found = (*(finding for verdict in self.verdicts for finding in verdict.predicted), *self.outside)
+        return tuple(finding for finding in found if finding.grade is grade)
+
     def raise_if_refused(self) -> None:
         """Raise one error for all the refused revisions: NotClassified if any of them declares nothing valid."""
         refused = sorted(self.refused, key=lambda verdict: verdict.declared is not None)
@@ -220,16 +234,12 @@ def _witnesses(verdict: Verdict) -> dict[str, str]:
     if verdict.ledger:
         evidence["measured"] = _lines(verdict.ledger)
     elif blamed:
-        evidence["predicted"] = _lines(_prediction(finding) for finding in blamed)
+        evidence["predicted"] = _lines(f"{', '.join(one.objects)}: {rules.BY_CODE[one.rule].effect}" for one in blamed)
         if verdict.lost is not None and not verdict.unmeasured:
             evidence["measured"] = "no loss in the rehearsal; what this statement would lose on other rows counts all the same"
     if verdict.unmeasured and blamed:
         evidence["not measured"] = _lines(verdict.unmeasured)
     return evidence
-
-
-def _prediction(finding: Finding) -> str:
-    return f"{', '.join(finding.objects)}: {rules.BY_CODE[finding.rule].effect}"
 
 
 def _lines(lines: Iterable[str]) -> str:
