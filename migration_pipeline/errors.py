@@ -18,6 +18,8 @@
         ├── NoPlan                    several heads, an unknown revision, a missing file
         ├── NotClassified             an annotation is missing or wrong
         ├── LossNotDeclared           annotated NON_DESTRUCTIVE, but data is lost
+        ├── LocksTooLong              the rehearsal locked a table for longer than the Target allows
+        ├── ProtectionLost            the plan switches off what protects the data of a production Target
         ├── CannotRollBack            a revision that cannot run in our transaction
         ├── Declined
         ├── Stale                     what was confirmed is not what would run
@@ -138,6 +140,14 @@ class NotClassified(Refusal):
 
 class LossNotDeclared(Refusal):
     """A revision is annotated NON_DESTRUCTIVE, but it loses data."""
+
+
+class LocksTooLong(Refusal):
+    """The plan locks tables for longer than this Target allows; nothing was changed."""
+
+
+class ProtectionLost(Refusal):
+    """The plan takes away what protects the data of a production Target; nothing was changed."""
 
 
 class CannotRollBack(Refusal):

@@ -15,6 +15,7 @@ from typing import Any
 from migration_pipeline import settings_backups, settings_source
 from migration_pipeline.domain.connection import Connection, WrongUrl
 from migration_pipeline.domain.connection_url import FORM, wrong_text
+from migration_pipeline.domain.locking import LockBudget
 from migration_pipeline.settings_backups import BackupPolicy
 from migration_pipeline.settings_source import FILE, VARIABLES
 from migration_pipeline.settings_table import Table
@@ -27,6 +28,8 @@ DURATIONS = (
     ("lock_timeout", "seconds", 300, 300),
     ("transaction_limit", "minutes", 1440, 30),
     ("migration_lock_wait", "seconds", 3600, 3600),
+    ("lock_budget_reads", "seconds", 86_400, 86_400),
+    ("lock_budget_writes", "seconds", 86_400, 86_400),
 )
 SHORTEST = 0.001  # PostgreSQL reads a time limit of 0 as none
 #: Stands in for a database that could not be read, so that the reading goes on; no Target with it is ever handed out.
@@ -61,12 +64,18 @@ class Target:
     lock_attempts: int = 5
     transaction_limit: timedelta = timedelta(minutes=30)
     migration_lock_wait: timedelta = timedelta(seconds=10)
+    lock_budget_reads: timedelta = LockBudget.reads
+    lock_budget_writes: timedelta = LockBudget.writes
     effects_tolerance_factor: float = 1.2
     effects_tolerance_rows: int = 100
 
     @property
     def scratch_on_same_server(self) -> bool:
         return self.scratch is None
+
+    @property
+    def lock_budget(self) -> LockBudget:
+        return LockBudget(reads=self.lock_budget_reads, writes=self.lock_budget_writes)
 
 
 def load(environ: Mapping[str, str], folder: Path, target: str | None = None) -> Target:

@@ -15,7 +15,7 @@ from datetime import UTC
 from migration_pipeline import errors
 from migration_pipeline.adapters import attempts, comparison, database_facts, dump, losses, pending, postgres, readings, snapshot
 from migration_pipeline.adapters import preflight as conditions
-from migration_pipeline.domain import backups, by_hand, confirmation, ledger, safety
+from migration_pipeline.domain import backups, by_hand, confirmation, ledger, locking, safety
 from migration_pipeline.domain.backups import (
     Backup,
     Layout,
@@ -32,7 +32,10 @@ from migration_pipeline.domain.effects import Rehearsal, Tolerance
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.results import PostCheck, Preflight, Preview, Shown, UpgradeResult
 from migration_pipeline.domain.safety import SafetyReport
+from migration_pipeline.settings import Environment
 from migration_pipeline.workplace import Workplace
+
+MOST_TOLD = 10  #: of one kind of evidence: a partitioned table is locked with all its partitions
 
 
 def preflight(place: Workplace, revision: str) -> Preflight:
@@ -64,7 +67,7 @@ def preview(place: Workplace, revision: str) -> Preview:
     shown = {
         verdict.revision: Shown(
             declares=verdict.declared or f"refused: {verdict.annotation.problem}",
-            predicts=tuple(f"{one.name}: {', '.join(one.objects)}" for one in verdict.predicted)
+            predicts=tuple(one.told_in_full for one in verdict.predicted)
             + (() if verdict.revision in complete else ("needs a rehearsal to be known",)),
         )
         for verdict in report.verdicts
@@ -294,9 +297,11 @@ def rehearse(place: Workplace, plan: Plan, verified: VerifiedBackup) -> Rehearsa
     pending.check_files(plan)
     ran, seconds = attempts.rehearse(place.project, copy, plan, place.limits, place.show_revision, role=place.rehearses)
     with postgres.session(copy, purpose="counts") as opened:
-        *revisions, outside = losses.effects(
-            ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table
-        )
+        counted = losses.effects(ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table)
+    *revisions, outside = (
+        replace(effects, **part.held_up(plan.is_version_table, verified.backup.manifest))
+        for effects, part in zip(counted, ran.parts, strict=True)
+    )
     if lost := ledger.data_lost(outside.lost, outside.rows):
         raise errors.LossNotDeclared(
             "env.py itself loses data, outside any revision that could declare it; nothing was changed.",
@@ -326,22 +331,54 @@ def classify_safety(place: Workplace, plan: Plan, rehearsal: Rehearsal | None) -
     )
 
 
-def confirm(plan: Plan, report: SafetyReport, answer: Callable[[str], Confirmation]) -> Confirmation:
-    """Let a plan without loss pass; ask for the others. `answer` gets the plan's fingerprint (D3)."""
+def weigh_locks(place: Workplace, rehearsal: Rehearsal, *, accept: bool) -> tuple[str, ...]:
+    """Return the locks over the Target's budget, once the operator accepts them; raise LocksTooLong otherwise."""
+    too_long = locking.over_budget(rehearsal.locks, place.target.lock_budget)
+    if not accept:
+        _refuse_locks(too_long)
+    return too_long
+
+
+def weigh_protection(place: Workplace, report: SafetyReport, *, accept: bool) -> tuple[str, ...]:
+    """Return what a plan takes away of what protects the data of a production Target, once the operator accepts it.
+
+    Raise ProtectionLost otherwise. CONFIRM does not ask about it: that question is about lost data alone, and always true.
+    """
+    if place.target.environment is not Environment.PRODUCTION:
+        return ()
+    lost = tuple(dict.fromkeys(f"{one.revision or 'env.py'}: {one.told}" for one in report.protection))
+    if lost and not accept:
+        raise errors.ProtectionLost(
+            evidence={"predicted": _first(lost)},
+            next_step="leave what protects the data in its place, or accept it: just migrate --accept-protection-loss",
+        )
+    return lost
+
+
+def confirm(
+    plan: Plan, report: SafetyReport, answer: Callable[[str], Confirmation], *, accepted: tuple[str, ...] = ()
+) -> Confirmation:
+    """Let a plan without loss pass; ask for the others. `answer` gets the plan's fingerprint (D3).
+
+    `accepted` is what the operator let pass by an option, and is kept with the consent.
+    """
     report.raise_if_refused()
-    return answer(plan.fingerprint) if report.needs_confirmation else confirmation.not_needed(plan.fingerprint)
+    consent = answer(plan.fingerprint) if report.needs_confirmation else confirmation.not_needed(plan.fingerprint)
+    return replace(consent, accepted=accepted)
 
 
 def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> UpgradeResult:
     """Run the plan on the live database in one transaction, compare with the rehearsal, commit (D4)."""
     _check_same_plan(plan, verified, rehearsal, consent)
+    too_long = locking.over_budget(rehearsal.locks, place.target.lock_budget)
+    _refuse_locks(tuple(one for one in too_long if one not in consent.accepted))
     place.hold_lock()
     pending.check_files(plan)
     comparison.check_still_valid(
         place.live, verified.backup, now=place.server_time(), limit=place.target.max_backup_age_at_upgrade
     )
     tolerance = Tolerance(factor=place.target.effects_tolerance_factor, rows=place.target.effects_tolerance_rows)
-    begun = place.history.begin(plan, verified.backup.id, consent.how, place.clock())
+    begun = place.history.begin(plan, verified.backup.id, consent.how, place.clock(), accepted=consent.accepted)
     with _ended_if_rolled_back(place, plan, begun):
         done = attempts.upgrade(
             place.project,
@@ -463,3 +500,17 @@ def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal,
     ):
         if fingerprint != plan.fingerprint:
             raise errors.Stale(f"The {what} belongs to another plan; nothing was changed.", next_step="just migrate")
+
+
+def _refuse_locks(too_long: tuple[str, ...]) -> None:
+    """Raise LocksTooLong for what the rehearsal saw locked for longer than the Target's budget."""
+    if too_long:
+        raise errors.LocksTooLong(
+            evidence={"measured": _first(too_long)},
+            next_step="split the revision, write it with weaker locks, or accept them: just migrate --accept-locks",
+        )
+
+
+def _first(lines: tuple[str, ...]) -> str:
+    more = len(lines) - MOST_TOLD
+    return "\n".join([*lines[:MOST_TOLD], *([f"and {more:,} more"] if more > 0 else [])])

@@ -13,6 +13,7 @@ from migration_pipeline.adapters import execution, explanation, losses, pending,
 from migration_pipeline.adapters.alembic_project import QueryFailed, Session, Stop
 from migration_pipeline.adapters.execution import Execution, Ran
 from migration_pipeline.adapters.failed_run import RunFailed
+from migration_pipeline.adapters.lock_watch import LockWatch
 from migration_pipeline.adapters.measurement import Measurement
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, quoted
@@ -41,6 +42,7 @@ def rehearse(
     """Run the plan on a restored copy and roll it back; return what was measured, and the seconds that it took.
 
     Where it changes values, it runs once more, with copies of the tables that it changes, to tell which are overwritten.
+    The copies take time: locks and times are those of the first run.
     Raise CannotRollBack, NotAllowed or RehearsalFailed.
     """
     first = _rehearse(project, copy, plan, limits, progress, role, frozenset())
@@ -50,7 +52,7 @@ def rehearse(
         return first, seconds
     second = _rehearse(project, copy, plan, limits, progress, role, altered)
     for before, now in zip(first.parts, second.parts, strict=True):
-        now.moved_back = before.moved_back  # sequences are not rolled back: only the first run saw them move
+        now.take_from(before)
     return second, seconds
 
 
@@ -72,6 +74,7 @@ def _rehearse(
         sources=pending.sources(plan),
         watched_tables=watched_tables,
         role=role,
+        lock_watch=None if watched_tables else LockWatch(),
     )
     try:
         execution.run(project, copy, plan.target, run)

@@ -3,12 +3,14 @@
 Both are one transaction behind the commit fuse. The rehearsal rolls it back; the upgrade commits when `decide` says so.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from migration_pipeline.adapters import alembic_project, catalog, overwrites, transaction
 from migration_pipeline.adapters.alembic_project import Session, Stop
-from migration_pipeline.adapters.measurement import Measured, Measurement, Thing
+from migration_pipeline.adapters.lock_watch import LockWatch
+from migration_pipeline.adapters.measurement import OUTSIDE, Measured, Measurement, Thing
 from migration_pipeline.adapters.overwrites import Copy
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, Opened
@@ -98,6 +100,8 @@ class Execution:
     decide: Callable[[Ran], bool] = lambda _ran: False
     #: OIDs of tables to copy at the start, so that overwritten values are counted.
     watched_tables: frozenset[str] = frozenset()
+    #: Follows the table locks; None: nobody asks for them, and nothing is read between the statements.
+    lock_watch: LockWatch | None = None
     #: The role to become, where the connection's own is not the live one.
     role: str | None = None
     #: Told as soon as the transaction is open: by these others find it.
@@ -108,16 +112,21 @@ class Execution:
     _overwritten: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.measurement = Measurement(count_rows=self.rehearsing)
+        clock = self.lock_watch.time if self.lock_watch else time.monotonic
+        self.measurement = Measurement(count_rows=self.rehearsing, clock=clock)
 
     def connected(self, session: Session) -> None:
         """Open the transaction and take the baseline, before env.py sends its first statement."""
+        if self.lock_watch:
+            self.lock_watch.begin()
         table = (self.plan.version_table_schema, self.plan.version_table) if self.plan.current else None
         self.opened = transaction.open_for_writing(
             session, self.limits, server_version=self.server_version, version_table=table, role=self.role
         )
         self.measurement.open(session)
         self._copies = overwrites.copy(session, sorted(self.watched_tables), self.measurement.base)
+        if self.lock_watch:
+            self.lock_watch.open(session)
 
     def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None:
         if heads != self.plan.current:
@@ -125,6 +134,7 @@ class Execution:
             raise Stop("stale", f"the version table has changed since the plan was made: it was {was}, now it is {now}")
         if revisions != tuple(revision.id for revision in self.plan.revisions):
             raise Stop("stale", "the project's revisions have changed since the plan was made")
+        self._look_at_locks(session)
         session.query("; ".join(self.limits.statements(self.server_version)))  # env.py may have set its own
         self._measure(session, self.measurement.outside)
 
@@ -133,7 +143,7 @@ class Execution:
         self.before(session, self.measurement, revision)
         self.measurement.start(revision)
 
-    def statement(self, _session: Session, sql: str, *, has_parameters: bool, revision: str | None, own: bool) -> str | None:
+    def statement(self, session: Session, sql: str, *, has_parameters: bool, revision: str | None, own: bool) -> str | None:
         parsed = statements.parse(sql, has_parameters)
         if not own:
             if statements.is_read_only(parsed):
@@ -142,16 +152,28 @@ class Execution:
         reason = statements.stop_reason(parsed, rehearsing=self.rehearsing)
         if reason is not None:
             raise Stop(reason.kind, reason.sentence.rstrip("."))
+        if self.lock_watch:
+            self.lock_watch.before(session, parsed)
         if revision is not None or not statements.is_read_only(parsed):
             # a literal that is not the revision's own may be a row's value: it is not kept
             kept = redaction.statement(sql, self.sources.get(revision or "", ""))
             part = self.measurement.revisions[-1] if revision else self.measurement.outside
             part.statements.append(Statement(sql=kept, has_parameters=has_parameters, revision=revision))
+            if self.lock_watch:
+                self.lock_watch.sent(kept, revision or OUTSIDE, parsed)
         return statements.keeping_limits(parsed, self.limits.statements(self.server_version), has_parameters=has_parameters)
 
     def applied(self, session: Session, revision: str) -> None:  # noqa: ARG002
         self.measurement.end()
-        self._measure(session, self.measurement.revisions[-1])
+        self._look_at_locks(session)
+        part = self.measurement.revisions[-1]
+        self._measure(session, part)
+        if self.lock_watch:
+            self.lock_watch.measure(session, part)
+
+    def _look_at_locks(self, session: Session) -> None:
+        if self.lock_watch:
+            self.lock_watch.look(session)
 
     def _measure(self, session: Session, part: Measured) -> None:
         transaction.check_is_ours(session, self._ours)
@@ -173,9 +195,13 @@ class Execution:
 
     def finish(self, session: Session) -> bool:
         """Measure what env.py and the deferred triggers still did, look at the schema, and decide."""
+        self._look_at_locks(session)
         self._measure(session, self.measurement.outside)
         self._check_whole(session)
+        if self.lock_watch:
+            self.lock_watch.sent("SET CONSTRAINTS ALL IMMEDIATE", self.measurement.revisions[-1].revision)
         transaction.fire_deferred(session, self._ours)
+        self._look_at_locks(session)
         self._measure(session, self.measurement.revisions[-1])
         self.ran = Ran(
             measurement=self.measurement,
@@ -183,6 +209,8 @@ class Execution:
             heads=version_rows(session, self.plan),
             opened=self._ours,
         )
+        if self.lock_watch:
+            self.lock_watch.close(self.ran.parts)
         return self.decide(self.ran)
 
     def _check_whole(self, session: Session) -> None:

@@ -20,7 +20,7 @@ class History:
 
     store: BackupStore
 
-    def begin(self, plan: Plan, backup_id: str, confirmed: str, at: datetime) -> Migration:
+    def begin(self, plan: Plan, backup_id: str, confirmed: str, at: datetime, *, accepted: tuple[str, ...] = ()) -> Migration:
         """Record a migration before its upgrade; one that cannot be recorded must not begin. Raise BackupFailed."""
         begun = Migration(
             at=at,
@@ -32,6 +32,7 @@ class History:
             revisions=tuple(revision.id for revision in plan.revisions),
             backup_id=backup_id,
             confirmed=confirmed,
+            accepted=accepted,
         )
         self._keep(begun)
         return begun

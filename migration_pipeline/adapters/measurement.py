@@ -6,12 +6,15 @@ subtracted (https://www.postgresql.org/docs/current/monitoring-stats.html, pg_st
 """
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from migration_pipeline.adapters.alembic_project import Session
 from migration_pipeline.adapters.transaction import quoted
+from migration_pipeline.domain.backups import Layout, Manifest
 from migration_pipeline.domain.effects import Loss, RowChange, Statement
+from migration_pipeline.domain.locking import LockHeld
 
 #: Everything that has a place for data: one row an object, its kind, id and name, and what identifies its storage.
 STATE = """
@@ -52,7 +55,7 @@ LARGE_OBJECTS = "pg_catalog.pg_largeobject"
 
 #: Where a sequence stands; one that was set back with is_called = false gives out its last value again.
 SEQUENCE = """
-SELECT {key}, (last_value - CASE WHEN is_called THEN 0 ELSE seqincrement END) * sign(seqincrement)::bigint
+SELECT {key}, (last_value - CASE WHEN is_called THEN 0 ELSE sign(seqincrement)::bigint END) * sign(seqincrement)::bigint
 FROM {name}, pg_sequence WHERE seqrelid = {key}
 """
 
@@ -93,17 +96,39 @@ class Measured:
     overwritten: list[Loss] = field(default_factory=list)
     moved_back: list[Loss] = field(default_factory=list)
     seconds: float = 0.0
+    locks: list[LockHeld] = field(default_factory=list)
+    rewritten_bytes: dict[str, int] = field(default_factory=dict)  #: by schema-qualified name
+    wal_bytes: int | None = None
 
     @property
     def rows(self) -> tuple[RowChange, ...]:
         return tuple(self.changes.values())
 
+    def held_up(self, is_version_table: Callable[[str], bool], manifest: Manifest) -> dict[str, Any]:
+        """Return the fields of `RevisionEffects` about locks and storage; the backup's rows, where it counted them."""
+        is_exact = manifest.layout is not Layout.OWN_SYSTEM
+        locks = [lock for lock in self.locks if not is_version_table(lock.relation)]
+        counted = [
+            replace(lock, rows=manifest.rows[lock.relation], rows_are_estimated=False)
+            if is_exact and lock.relation in manifest.rows
+            else lock
+            for lock in locks
+        ]
+        return {"locks": tuple(counted), "rewritten_bytes": self.rewritten_bytes, "wal_bytes": self.wal_bytes}
+
+    def take_from(self, undisturbed: "Measured") -> None:
+        """Take over what a run without copies of tables measured better, or alone."""
+        self.moved_back = undisturbed.moved_back  # sequences are not rolled back: only the first run saw them move
+        self.seconds, self.locks = undisturbed.seconds, undisturbed.locks
+        self.rewritten_bytes, self.wal_bytes = undisturbed.rewritten_bytes, undisturbed.wal_bytes
+
 
 class Measurement:
     """Follows one run of a plan: opened at the transaction's start, then asked after each part what that part did."""
 
-    def __init__(self, *, count_rows: bool) -> None:
+    def __init__(self, *, count_rows: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.count_rows = count_rows
+        self._clock = clock
         self.base: dict[str, Thing] = {}
         self.now: dict[str, Thing] = {}  #: the catalog after the last part
         self.outside = Measured(revision=OUTSIDE)
@@ -121,10 +146,10 @@ class Measurement:
 
     def start(self, revision: str) -> None:
         self.revisions.append(Measured(revision=revision))
-        self._started = time.monotonic()
+        self._started = self._clock()
 
     def end(self) -> None:
-        self.revisions[-1].seconds = time.monotonic() - self._started
+        self.revisions[-1].seconds = self._clock() - self._started
 
     def measure(self, session: Session, part: Measured) -> None:
         """Add to a part what happened since the last call."""

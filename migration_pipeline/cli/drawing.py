@@ -11,6 +11,7 @@ from rich.text import Text
 from migration_pipeline import errors
 from migration_pipeline.cli import drawing_backups
 from migration_pipeline.cli.wording import bytes_in_words, counted, plain
+from migration_pipeline.domain import locking
 from migration_pipeline.domain import report as reports
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
@@ -21,6 +22,7 @@ from migration_pipeline.domain.results import PostCheck, Preflight, Preview, Pru
 from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Environment, Target
 
+MOST_FINDINGS = 10  #: drawn of a report; the plan shows all of them
 COLOURS = {Environment.PRODUCTION: "bold red", Environment.STAGING: "bold yellow", Environment.DEVELOPMENT: "bold green"}
 
 
@@ -47,6 +49,12 @@ def found(value: Any) -> tuple[str, list[RenderableType]]:
         return _preflight(value)
     line = LINES.get(type(value), lambda _: "")(value)
     below = _notes(value.notes) if isinstance(value, UpgradeResult | Restored) else []
+    if isinstance(value, SafetyReport):
+        below = _findings(value)
+    if isinstance(value, Rehearsal):
+        below = _locks(value)
+    if isinstance(value, Confirmation):
+        below = _notes([f"accepted: {one}" for one in value.accepted])
     if isinstance(value, Pruned):
         below = [drawing_backups.retention(value)]
     return errors.printable(line), below
@@ -74,6 +82,28 @@ def _notes(notes: Sequence[str]) -> list[RenderableType]:
     return [plain(f"    note: {note}", "yellow") for note in notes]
 
 
+def _findings(report: SafetyReport) -> list[RenderableType]:
+    """Return what loses protection and what risks the service: nobody is asked about it, so it is told."""
+    told = list(dict.fromkeys((one.revision or "env.py", one.told_in_full) for one in (*report.protection, *report.service)))
+    lines: list[RenderableType] = []
+    for revision, text in told[:MOST_FINDINGS]:
+        lines.append(Text.assemble(plain(f"    {revision} ", "cyan"), _predicted(text, indent=8)))
+    more = len(told) - MOST_FINDINGS
+    return [*lines, *([plain(f"    and {more:,} more: `just plan` shows them all", "dim")] if more > 0 else [])]
+
+
+def _locks(rehearsal: Rehearsal) -> list[RenderableType]:
+    """Return the longest lock of each revision that an application would notice."""
+    worst = ((one.revision, locking.told(one.locks)[:1]) for one in rehearsal.revisions)
+    return [Text.assemble(plain(f"    {revision} ", "cyan"), plain(line, "dim")) for revision, lines in worst for line in lines]
+
+
+def _predicted(text: str, indent: int = 2) -> Text:
+    """Return a prediction, and below it, dim, how to do the same without the risk."""
+    first, *form = text.split("\n")
+    return Text.assemble(plain(first), *(Text.assemble("\n", " " * indent, plain(line, "dim")) for line in form))
+
+
 def plan_table(plan: Plan, declared: dict[str, str] | None = None) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for revision in plan.revisions:
@@ -99,7 +129,7 @@ def preview(value: Preview) -> RenderableType:
     table = Table("revision", "title", "declares", "its SQL predicts", box=None, padding=(0, 3, 0, 0), header_style="dim")
     for revision in value.plan.revisions:
         shown = value.shown[revision.id]
-        predicts = Text("\n").join(plain(line) for line in shown.predicts)
+        predicts = Text("\n").join(_predicted(line) for line in shown.predicts)
         table.add_row(plain(revision.id, "cyan"), plain(revision.title), _declared(shown.declares), predicts)
     return Group(
         table, Text(), plain(f"from {value.plan.route} · plan {value.plan.fingerprint[:8]} · nothing was changed", "dim")
@@ -164,8 +194,12 @@ LINES: dict[type, Callable[[Any], str]] = {
 RESULTS: dict[type, Callable[[Any], dict[str, Any]]] = {
     Preflight: _preflight_result,
     VerifiedBackup: lambda value: {"backup": drawing_backups.entry_result(value.backup.entry)},
-    Rehearsal: lambda value: {"lost": reports.lost(value), "rehearsal_seconds": value.seconds},
-    Confirmation: lambda value: {"confirmed": value.how},
+    Rehearsal: lambda value: {
+        "lost": reports.lost(value),
+        "rehearsal_seconds": value.seconds,
+        "locks": {one.revision: locking.told(one.locks) for one in value.revisions if locking.told(one.locks)},
+    },
+    Confirmation: lambda value: {"confirmed": value.how, **({"accepted": value.accepted} if value.accepted else {})},
     UpgradeResult: lambda value: {
         "revision": value.heads,
         "upgrade_seconds": value.seconds,

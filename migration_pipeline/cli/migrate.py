@@ -12,8 +12,16 @@ from migration_pipeline.cli.options import json_option, load, target_option
 @click.option(
     "--reuse-recent-backup", is_flag=True, help="Use the verified backup that preflight finds, if nothing has changed since."
 )
+@click.option(
+    "--accept-locks", is_flag=True, help="Let tables be locked for longer than the Target allows; kept in the migration's record."
+)
+@click.option(
+    "--accept-protection-loss",
+    is_flag=True,
+    help="Let the plan take away what protects the data of a production Target; kept in the migration's record.",
+)
 @json_option
-def migrate(revision: str, target: str | None, reuse_recent_backup: bool, as_json: bool) -> int:
+def migrate(revision: str, target: str | None, as_json: bool, **options: bool) -> int:
     """Migrate the database up to REVISION (default: head)."""
-    config: dict[str, object] = {"revision": revision, "reuse_recent_backup": reuse_recent_backup}
+    config: dict[str, object] = {"revision": revision, **options}
     return job.run("migrate", load(target), config, as_json=as_json)

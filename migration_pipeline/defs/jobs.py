@@ -20,6 +20,13 @@ class MigrateConfig(dg.Config):
     reuse_recent_backup: bool = pydantic.Field(
         default=False, description="Use the verified backup that preflight found instead of taking another one."
     )
+    accept_locks: bool = pydantic.Field(
+        default=False, description="Let tables be locked for longer than the Target allows; kept in the migration's record."
+    )
+    accept_protection_loss: bool = pydantic.Field(
+        default=False,
+        description="Let the plan take away what protects the data of a production Target; kept in the migration's record.",
+    )
 
 
 class BackupDatabaseConfig(dg.Config):
@@ -51,7 +58,13 @@ def migrate_config(config: MigrateConfig) -> Config:
         "ops": {
             "preflight": {"config": {"revision": config.revision}},
             "backup": {"config": {"reuse_recent_backup": config.reuse_recent_backup}},
-            "confirm": {"config": {"confirmation": config.confirmation}},
+            "confirm": {
+                "config": {
+                    "confirmation": config.confirmation,
+                    "accept_locks": config.accept_locks,
+                    "accept_protection_loss": config.accept_protection_loss,
+                }
+            },
         },
         **_common(config.target),
     }
@@ -103,7 +116,7 @@ def migrate() -> None:
     checked = ops.preflight()
     verified = ops.verify_backup(checked, ops.backup(checked))
     rehearsal = ops.rehearse(checked, verified)
-    confirmation = ops.confirm(checked, ops.classify_safety(checked, rehearsal))
+    confirmation = ops.confirm(checked, rehearsal, ops.classify_safety(checked, rehearsal))
     result = ops.upgrade(checked, verified, rehearsal, confirmation)
     ops.post_check(checked, rehearsal, result)
 

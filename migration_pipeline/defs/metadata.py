@@ -1,24 +1,26 @@
 """Values as Dagster shows them: Markdown, tables and numbers that are plotted over time. Never a row, never a secret."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import dagster as dg
 
 from migration_pipeline import errors
 from migration_pipeline.defs import assets
+from migration_pipeline.domain import locking, restoration
 from migration_pipeline.domain import report as reports
-from migration_pipeline.domain import restoration
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.prediction import Finding
 from migration_pipeline.domain.restoration import Beside, Cost, RestoreConfirmation, Restored
 from migration_pipeline.domain.results import PostCheck, Preflight, Pruned, UpgradeResult, Verified
 from migration_pipeline.domain.safety import SafetyReport
 
 Metadata = dict[str, Any]
+MOST_FINDINGS = 100  #: of a grade
 MARKDOWN = re.compile(r"[\\`*_\[\]<>#|]")
 
 
@@ -69,6 +71,10 @@ def of_rehearsal(rehearsal: Rehearsal) -> Metadata:
         "seconds": round(rehearsal.seconds, 3),
         **_lost(rehearsal),
         "effects": _table(reports.effect_rows(rehearsal.revisions)),
+        "locks": _table(locking.rows(rehearsal.locks)),
+        "rewritten": _list(
+            f"{table}: {size:,} bytes" for one in rehearsal.revisions for table, size in one.rewritten_bytes.items()
+        ),
     }
 
 
@@ -76,11 +82,30 @@ def of_report(report: SafetyReport) -> Metadata:
     """Return the three witnesses side by side, and the ledger as the prompt shows it."""
     losses = reports.by_revision(report)
     ledger = "\n\n".join(f"**{revision}**\n{_bullets(lines)}" for revision, lines in losses.items())
-    return {"ledger": dg.MetadataValue.md(ledger or "nothing is lost"), "safety": _table(reports.verdict_rows(report))}
+    return {
+        "ledger": dg.MetadataValue.md(ledger or "nothing is lost"),
+        "safety": _table(reports.verdict_rows(report)),
+        "protection": _findings(report.protection, nothing="none is lost"),
+        "service": _findings(report.service, nothing="no risk is known"),
+    }
+
+
+def _findings(found: Sequence[Finding], nothing: str) -> dg.MetadataValue[Any]:
+    """Return findings with the statement of each, and how to do the same without the risk."""
+    shown = list(dict.fromkeys(f"- **{one.revision or 'env.py'}** {_plain(one.told)}\n{_sql(one)}" for one in found))
+    more = [f"- and {len(shown) - MOST_FINDINGS:,} more"] if len(shown) > MOST_FINDINGS else []
+    return dg.MetadataValue.md("\n".join(shown[:MOST_FINDINGS] + more) or nothing)
+
+
+def _sql(finding: Finding) -> str:
+    """Return a block of code within a list. No line of it ends the block: it has none that begins with a fence."""
+    form = f"\n-- the safe form:\n{finding.safe_form}" if finding.safe_form else ""
+    lines = f"{finding.statement}{form}".split("\n")
+    return "\n".join(["  ```sql", *(f"  {errors.printable(line)}" for line in lines), "  ```"])
 
 
 def of_confirmation(consent: Confirmation) -> Metadata:
-    return {"confirmed": consent.how, "plan": consent.plan_fingerprint}
+    return {"confirmed": consent.how, "plan": consent.plan_fingerprint, "accepted": _list(consent.accepted)}
 
 
 def of_result(result: UpgradeResult) -> Metadata:

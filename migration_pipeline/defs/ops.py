@@ -36,6 +36,13 @@ class ConfirmConfig(dg.Config):
     confirmation: str = pydantic.Field(
         default="", description="CONFIRM and the first 8 characters of the plan's fingerprint, as the ledger shows them."
     )
+    accept_locks: bool = pydantic.Field(
+        default=False, description="Let tables be locked for longer than the Target allows; kept in the migration's record."
+    )
+    accept_protection_loss: bool = pydantic.Field(
+        default=False,
+        description="Let the plan take away what protects the data of a production Target; kept in the migration's record.",
+    )
 
 
 def seen(context: dg.OpExecutionContext, value: Any) -> Any:
@@ -131,9 +138,10 @@ def confirm(
     config: ConfirmConfig,
     workplace: WorkplaceResource,
     preflight: Preflight,
+    rehearsal: Rehearsal,
     report: SafetyReport,
 ) -> Confirmation:
-    """Ask for CONFIRM where data is lost; let everything else pass without a question."""
+    """Refuse lost protection and locks over the budget unless they are accepted; ask for CONFIRM where data is lost."""
 
     def answer(fingerprint: str) -> Confirmation:
         if config.confirmation:
@@ -141,7 +149,11 @@ def confirm(
         return desk.present.confirm(preflight.plan, report)
 
     with told(context, workplace, preflight.plan):
-        consent = steps.confirm(preflight.plan, report, answer)
+        accepted = (
+            *steps.weigh_protection(workplace.place, report, accept=config.accept_protection_loss),
+            *steps.weigh_locks(workplace.place, rehearsal, accept=config.accept_locks),
+        )
+        consent = steps.confirm(preflight.plan, report, answer, accepted=accepted)
     return seen(context, consent)  # type: ignore[no-any-return]
 
 

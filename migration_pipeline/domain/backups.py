@@ -307,6 +307,7 @@ class Migration:
     revisions: tuple[str, ...]
     backup_id: str
     confirmed: str
+    accepted: tuple[str, ...] = ()  #: what would have been refused, and was let pass by an option
 
     def __post_init__(self) -> None:
         _demand(self.at.tzinfo is not None and (self.finished is None or self.finished.tzinfo is not None))

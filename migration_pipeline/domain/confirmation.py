@@ -16,6 +16,8 @@ class Confirmation:
     plan_fingerprint: str
     #: How it came about: "not needed", "at the prompt", "in the run's config"
     how: str
+    #: What would have been refused, and was let pass by an option: a sentence each.
+    accepted: tuple[str, ...] = ()
 
 
 def phrase(plan_fingerprint: str) -> str:

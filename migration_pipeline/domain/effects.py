@@ -1,9 +1,10 @@
 """What running a plan did, as measured: statements, rows, values and objects lost, time."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from migration_pipeline.domain.locking import LockHeld
 from migration_pipeline.domain.schema import SchemaSnapshot
 
 
@@ -56,6 +57,12 @@ class RevisionEffects:
     rewritten: tuple[str, ...] = ()
     #: Sentences about what could not be measured; a statement that no rule understands then counts as destructive.
     unmeasured: tuple[str, ...] = ()
+    #: The table locks that its statements took; they last to the end of the whole plan. A live run does not read them.
+    locks: tuple[LockHeld, ...] = ()
+    #: The size of each rewritten table afterwards, with its indexes and its toast.
+    rewritten_bytes: Mapping[str, int] = field(default_factory=dict)
+    #: WAL that the whole server wrote meanwhile, whoever wrote it; None: it was not read.
+    wal_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +80,11 @@ class Rehearsal:
     @property
     def lost(self) -> tuple[Loss, ...]:
         return tuple(loss for revision in self.revisions for loss in revision.lost)
+
+    @property
+    def locks(self) -> tuple[LockHeld, ...]:
+        """Every table lock of the plan, those that env.py took among them."""
+        return tuple(lock for part in (self.outside, *self.revisions) for lock in part.locks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ pg_bin = "{programs}"
 lock_timeout_seconds = 0.5
 lock_attempts = 2
 migration_lock_wait_seconds = 0.5
+lock_budget_reads_seconds = 600
+lock_budget_writes_seconds = 600
 """
 SESSIONS = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'migration_pipeline%'"
 SCRATCH = "SELECT datname FROM pg_database WHERE datname LIKE 'mp\\_scratch\\_%'"
