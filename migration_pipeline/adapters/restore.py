@@ -24,11 +24,11 @@ OPTIONS = f"{client.NOTICE} -c role=none -c synchronous_commit=off -c maintenanc
 COPY = re.compile(rb"COPY .* FROM stdin;\s*$")
 FINISHED = b"pg_restore: finished item "
 #: A server or a connection that gave out, in the codes of psql and in the words of pg_restore, which shows no codes.
-#: https://www.postgresql.org/docs/current/errcodes-appendix.html: 08, 53, 57P, 58, and a lock that was waited for too long.
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html: 08, 53, 57, 58, and a lock that was waited for too long.
 GAVE_OUT = re.compile(
-    rb"^server closed the connection"
-    rb"|(ERROR|FATAL|PANIC|error):\s+((08|53|58)...: |57P..: |55P03: |.*"
-    rb"(terminating connection|server closed the connection|connection to server|No space left on device|out of (shared )?memory"
+    rb"^server closed the connection|^Cancel request sent"
+    rb"|(ERROR|FATAL|PANIC|error):\s+((08|53|57|58)...: |55P03: |.*"
+    rb"(terminating connection|canceling statement|server closed the connection|connection to server|No space left on device|out of (shared )?memory"
     rb"|could not (extend|write|read|open|create) file|could not write to|the database system is ))"
 )
 Progress = Callable[[str, int, int | None], None]
