@@ -28,7 +28,8 @@ FINISHED = b"pg_restore: finished item "
 GAVE_OUT = re.compile(
     rb"^server closed the connection|^Cancel request sent"
     rb"|(ERROR|FATAL|PANIC|error):\s+((08|53|57|58)...: |55P03: |.*"
-    rb"(terminating connection|canceling statement|server closed the connection|connection to server|No space left on device|out of (shared )?memory"
+    rb"(terminating connection|canceling statement|server closed the connection|connection to server|No space left on device"
+    rb"|out of (shared )?memory"
     rb"|could not (extend|write|read|open|create) file|could not write to|the database system is ))"
 )
 Progress = Callable[[str, int, int | None], None]
