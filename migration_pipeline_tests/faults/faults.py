@@ -12,8 +12,9 @@ from migration_pipeline_tests.faults.moments import INSIDE, STEPS
 COMMITTED = ("committing", "post_check")  #: moments after which the migration stays
 MOMENTS = (*STEPS, *INSIDE)
 EVERYWHERE = (*STEPS, "dumping", "restoring", "rehearsing", "upgrading", "committing")
-LIKE_SIGINT = ("SIGTERM", "SIGHUP")  #: to the pipeline they are the same; `just faults` alone sends them at every moment
-SOME = ("dumping", "confirm", "upgrading", "committing")
+LIKE_SIGINT = ("SIGTERM", "SIGHUP")  #: to the pipeline they are the same
+AGAIN_AND_AGAIN = ("SIG", "restarts", "all our sessions")  #: at every moment by `just faults` alone, at some of them every day
+SOME = ("preflight", "dumping", "restoring", "rehearsing", "confirm", "upgrading", "committing", "post_check")
 CHILDREN = ("planning", "dumping", "restoring", "rehearsing", "upgrading")
 
 
@@ -110,12 +111,18 @@ GROUPS = {
 FAULTS = list(itertools.chain(*GROUPS.values()))
 
 
+def is_every_day(fault):
+    if fault.what.startswith(LIKE_SIGINT):
+        return fault.at in ("dumping", "upgrading")
+    return fault.at in SOME or not fault.what.startswith(AGAIN_AND_AGAIN)
+
+
 def chains(*, all_of_them):
     """Return the faults in the order of their tests: those that happen at one moment to one place, and leave it as it was.
 
     There the next `migrate` after one fault is the run that the next one happens to; the last one's goes to the end.
     """
-    chosen = [fault for fault in FAULTS if all_of_them or fault.at in SOME or not fault.what.startswith(LIKE_SIGINT)]
+    chosen = [fault for fault in FAULTS if all_of_them or is_every_day(fault)]
     alone = [[fault] for fault in chosen if not fault.is_plain]
     plain = sorted((fault for fault in chosen if fault.is_plain), key=lambda fault: MOMENTS.index(fault.at))
     return [*alone, *(list(group) for _, group in itertools.groupby(plain, key=lambda fault: fault.at))]

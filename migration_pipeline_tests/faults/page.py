@@ -35,7 +35,7 @@ a step, or while a program or a transaction is at work), the fault is done to it
 
 **{count} faults: {before} leave the database as before, {after} with the whole migration, 0 between. 0 lost.** Exit codes: 0 done, 1 failed,
 2 wrong settings, 3 refused, 130 interrupted. `just faults` runs all of them and writes this page anew, with the words of its runs;
-`just test` sends SIGTERM and SIGHUP, which are as SIGINT to the pipeline, at some of the moments only.
+`just test` restarts the server, ends sessions and sends signals at some of the moments only.
 """
 
 

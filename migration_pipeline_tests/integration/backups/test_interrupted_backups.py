@@ -106,8 +106,16 @@ def test_a_restore_whose_backend_is_terminated_changes_nothing(laid_out):
     assert "ended by" in caught.value.evidence
 
 
-@pytest.mark.parametrize(("store", "layout"), [("folder", "plain"), ("folder", "directory"), ("s3", "age")])
-@pytest.mark.parametrize("act", ["backup", "verify", "restore"])
+@pytest.mark.parametrize(
+    ("act", "store", "layout"),
+    [
+        ("backup", "folder", "plain"),
+        ("backup", "s3", "age"),
+        ("verify", "folder", "directory"),
+        ("restore", "folder", "plain"),
+        ("restore", "s3", "age"),
+    ],
+)
 def test_what_a_killed_run_left_is_swept_by_the_next(laid_out, kept, act):
     fatten(laid_out)
     before = [laid_out.backup(verified=False).id] if act != "backup" else []
