@@ -25,7 +25,7 @@ ROUND_TRIPS = [
     "linear", "adds_and_drops", "drops_table", "drops_column_undeclared", "not_annotated", "typo", "two_values", "update_backfill",
     "deletes_rows_by_condition", "cascade", "truncates", "fails_on_data", "canary", "print_and_logging", "two_heads", "merge",
     "branches_depends_on", "several_locations", "nested_import", "version_table_elsewhere", "async_env", "search_path_env",
-    "session_commit", "concurrent_index", "creates_role",
+    "session_commit", "concurrent_index", "creates_role", "holds_locks",
 ]  # fmt: skip
 
 
