@@ -35,8 +35,6 @@ from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Environment
 from migration_pipeline.workplace import Workplace
 
-MOST_TOLD = 10  #: of one kind of evidence: a partitioned table is locked with all its partitions
-
 
 def preflight(place: Workplace, revision: str) -> Preflight:
     """Look at server, role, tools and plan; demand a recent, verified, intact backup of this database (D1)."""
@@ -349,7 +347,7 @@ def weigh_protection(place: Workplace, report: SafetyReport, *, accept: bool) ->
     lost = tuple(dict.fromkeys(f"{one.revision or 'env.py'}: {one.told}" for one in report.protection))
     if lost and not accept:
         raise errors.ProtectionLost(
-            evidence={"predicted": _first(lost)},
+            evidence={"predicted": safety.lines(lost)},
             next_step="leave what protects the data in its place, or accept it: just migrate --accept-protection-loss",
         )
     return lost
@@ -506,11 +504,6 @@ def _refuse_locks(too_long: tuple[str, ...]) -> None:
     """Raise LocksTooLong for what the rehearsal saw locked for longer than the Target's budget."""
     if too_long:
         raise errors.LocksTooLong(
-            evidence={"measured": _first(too_long)},
+            evidence={"measured": safety.lines(too_long)},
             next_step="split the revision, write it with weaker locks, or accept them: just migrate --accept-locks",
         )
-
-
-def _first(lines: tuple[str, ...]) -> str:
-    more = len(lines) - MOST_TOLD
-    return "\n".join([*lines[:MOST_TOLD], *([f"and {more:,} more"] if more > 0 else [])])

@@ -11,7 +11,7 @@ RESOURCES = {"workplace": WorkplaceResource.configure_at_launch(), "io_manager":
 Config = dict[str, object]
 
 
-class MigrateConfig(dg.Config):
+class MigrateConfig(ops.ConfirmConfig):
     target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
     revision: str = pydantic.Field(default="head", description="Up to which revision: an id, head, +1.")
     confirmation: str = pydantic.Field(
@@ -19,13 +19,6 @@ class MigrateConfig(dg.Config):
     )
     reuse_recent_backup: bool = pydantic.Field(
         default=False, description="Use the verified backup that preflight found instead of taking another one."
-    )
-    accept_locks: bool = pydantic.Field(
-        default=False, description="Let tables be locked for longer than the Target allows; kept in the migration's record."
-    )
-    accept_protection_loss: bool = pydantic.Field(
-        default=False,
-        description="Let the plan take away what protects the data of a production Target; kept in the migration's record.",
     )
 
 

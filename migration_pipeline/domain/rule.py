@@ -1,7 +1,7 @@
 """What a rule is: one thing that is looked for in the SQL of a plan."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -30,16 +30,17 @@ class Grade(StrEnum):
     UNKNOWN = "unknown"  #: no rule understands it; it counts as lost data until everything was measured
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Rule:
     """One thing that is looked for."""
 
     code: str  #: never used for another rule
     name: str
-    grade: Grade
     sees: str  #: the condition, in PostgreSQL's words
     effect: str  #: what is lost, a clause about the objects: "its rows are gone"
     instead: str  #: the way out, an imperative clause: "keep the table"
+    _: KW_ONLY
+    grade: Grade
     bad: str  #: SQL in which the rule finds something
     good: str  #: SQL of the same purpose in which it finds nothing
     #: Node type of PostgreSQL's parser → what finds the objects in it. Empty: found while reading, not in one node.

@@ -1,18 +1,12 @@
 """The rules of what loses data: objects, rows and values that are gone."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from migration_pipeline.domain import finders
-from migration_pipeline.domain.finders import Finder
 from migration_pipeline.domain.rule import Grade, Rule
 from migration_pipeline.domain.tokens import pg
 
-
-def _loses(code: str, name: str, sees: str, effect: str, instead: str, *, bad: str, good: str, finds: Mapping[str, Finder],
-           is_dml: bool = False, squawk: str = "") -> Rule:  # fmt: skip
-    return Rule(code=code, name=name, grade=Grade.LOSES_DATA, sees=sees, effect=effect, instead=instead, bad=bad, good=good,
-                finds=finds, is_dml=is_dml, squawk=squawk)  # fmt: skip
-
+_loses = partial(Rule, grade=Grade.LOSES_DATA)
 
 DATA_RULES = (
     _loses("L01", "table dropped", "DROP TABLE", "its rows are gone", "keep the table",

@@ -1,19 +1,13 @@
 """The rules of what loses protection: what kept the data right, or away from those who may not see it."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from migration_pipeline.domain import finders
 from migration_pipeline.domain import finders_protection as guards
-from migration_pipeline.domain.finders import Finder
 from migration_pipeline.domain.rule import Grade, Rule
 from migration_pipeline.domain.tokens import pg
 
-
-def _unguards(code: str, name: str, sees: str, effect: str, instead: str, *, bad: str, good: str,
-              finds: Mapping[str, Finder], squawk: str = "") -> Rule:  # fmt: skip
-    return Rule(code=code, name=name, grade=Grade.LOSES_PROTECTION, sees=sees, effect=effect, instead=instead, bad=bad, good=good,
-                finds=finds, squawk=squawk)  # fmt: skip
-
+_unguards = partial(Rule, grade=Grade.LOSES_PROTECTION)
 
 PROTECTION_RULES = (
     _unguards("P01", "trigger disabled", "ALTER TABLE ... DISABLE TRIGGER, ENABLE REPLICA TRIGGER",

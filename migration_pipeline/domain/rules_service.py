@@ -1,19 +1,13 @@
 """The rules of what risks the service: what makes the application that runs beside the migration wait or fail."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from migration_pipeline.domain import finders_service as service
 from migration_pipeline.domain import safe_constraints, safe_forms
-from migration_pipeline.domain.finders import Finder
-from migration_pipeline.domain.rule import Grade, Rule, SafeForm
+from migration_pipeline.domain.rule import Grade, Rule
 from migration_pipeline.domain.tokens import pg
 
-
-def _risks(code: str, name: str, sees: str, effect: str, instead: str, *, bad: str, good: str, finds: Mapping[str, Finder],
-           safe_form: SafeForm | None = None, squawk: str = "") -> Rule:  # fmt: skip
-    return Rule(code=code, name=name, grade=Grade.RISKS_SERVICE, sees=sees, effect=effect, instead=instead, bad=bad, good=good,
-                finds=finds, safe_form=safe_form, squawk=squawk)  # fmt: skip
-
+_risks = partial(Rule, grade=Grade.RISKS_SERVICE)
 
 SERVICE_RULES = (
     _risks("S01", "table renamed", "ALTER TABLE, VIEW, ... RENAME TO, SET SCHEMA; ALTER SCHEMA ... RENAME TO",

@@ -228,21 +228,22 @@ def _witnesses(verdict: Verdict) -> dict[str, str]:
     blamed = _blamed(verdict)
     evidence = {}
     if blamed:
-        evidence["statement"] = _lines(finding.statement for finding in blamed)
+        evidence["statement"] = lines(finding.statement for finding in blamed)
     elif verdict.ledger:
         evidence["statement"] = "none that a rule knows: a trigger, a cascade or a function did it"
     if verdict.ledger:
-        evidence["measured"] = _lines(verdict.ledger)
+        evidence["measured"] = lines(verdict.ledger)
     elif blamed:
-        evidence["predicted"] = _lines(f"{', '.join(one.objects)}: {rules.BY_CODE[one.rule].effect}" for one in blamed)
+        evidence["predicted"] = lines(f"{', '.join(one.objects)}: {rules.BY_CODE[one.rule].effect}" for one in blamed)
         if verdict.lost is not None and not verdict.unmeasured:
             evidence["measured"] = "no loss in the rehearsal; what this statement would lose on other rows counts all the same"
     if verdict.unmeasured and blamed:
-        evidence["not measured"] = _lines(verdict.unmeasured)
+        evidence["not measured"] = lines(verdict.unmeasured)
     return evidence
 
 
-def _lines(lines: Iterable[str]) -> str:
-    told = list(dict.fromkeys(lines))
+def lines(told_lines: Iterable[str]) -> str:
+    """Return one kind of evidence: each line once, the first ten of them, and how many more there are."""
+    told = list(dict.fromkeys(told_lines))
     more = [f"and {len(told) - MOST_LINES:,} more"] if len(told) > MOST_LINES else []
     return "\n".join(told[:MOST_LINES] + more)
