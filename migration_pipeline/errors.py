@@ -20,7 +20,8 @@
         ├── LossNotDeclared           annotated NON_DESTRUCTIVE, but data is lost
         ├── LocksTooLong              the rehearsal locked a table for longer than the Target allows
         ├── ProtectionLost            the plan switches off what protects the data of a production Target
-        ├── CannotRollBack            a revision that cannot run in our transaction
+        ├── CannotRollBack            a revision that cannot run in our transaction, nor by itself
+        ├── NotAtomic                 the plan can end half-way: some of it runs outside a transaction, or is committed first
         ├── Declined
         ├── Stale                     what was confirmed is not what would run
         └── Locked                    another run holds the migration lock
@@ -152,6 +153,10 @@ class ProtectionLost(Refusal):
 
 class CannotRollBack(Refusal):
     """A revision cannot run in one transaction that is rolled back as a whole."""
+
+
+class NotAtomic(Refusal):
+    """The plan cannot be rolled back as a whole; nothing was changed."""
 
 
 class Declined(Refusal):

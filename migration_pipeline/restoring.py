@@ -316,7 +316,7 @@ def _live(live: Connection, manifest: Manifest) -> tuple[str, tuple[str, ...] | 
 def _revisions_since(place: Workplace, manifest: Manifest) -> Iterator[str]:
     migrations, _ = place.history.all()
     for one in migrations:
-        since = (one.finished or one.at) > manifest.snapshot_time and one.outcome is backups.Outcome.COMMITTED
+        since = (one.finished or one.at) > manifest.snapshot_time and one.outcome in backups.APPLIED
         if since and one.identity.database == manifest.identity.database:
             yield from one.revisions
 

@@ -5,7 +5,9 @@ it is sent, every revision applied is reported, and the last question is "commit
 
 Whatever `env.py` asks for, it gets our one connection: the drivers' `connect` functions are replaced, so that no URL in the
 project reaches another database, and `commit`, `rollback`, `close` and `autocommit` of that connection do nothing outside
-a revision and stop the run inside one.
+a revision and stop the run inside one. An `autocommit_block()` stays inside the transaction.
+
+A revision that PostgreSQL runs outside a transaction only runs "alone": its connection commits each statement.
 
 Needs Python 3.8, Alembic 1.8, SQLAlchemy 1.4 and psycopg2, psycopg or asyncpg; imports nothing of this package.
 """
@@ -93,6 +95,7 @@ class Session:
         self.quiet = False  # our own queries are no questions
         self.options = ""  # the settings that the project opened its connection with
         self.has_savepoint = False  # from the connection to the first revision
+        self.is_alone = bool(start.get("alone"))  # there is no transaction: each statement commits
 
     def ask(self, question: str, **facts: Any) -> Message:
         """Ask the pipeline, answer its queries from inside the transaction, and return its answer."""
@@ -164,10 +167,12 @@ class Session:
         if self.connection is None:
             self.options = options
             self.connection = DRIVERS[driver](self)
+            if self.is_alone:
+                self.connection.really_autocommit()
             self.pipe.hung_up = self.connection.cancel
             self.driver = driver
             self.ask("connected", driver=driver)
-            self.has_savepoint = "error" not in self.own_query("SAVEPOINT migration_pipeline")
+            self.has_savepoint = not self.is_alone and "error" not in self.own_query("SAVEPOINT migration_pipeline")
         elif self.revision is not None:
             self.stop("second connection", "it opens a second connection")
         elif driver != self.driver:
@@ -226,6 +231,12 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
 
         def really_end(self, how: str) -> None:
             getattr(connection_class, how)(self)
+
+        def really_autocommit(self) -> None:
+            if hasattr(connection_class, "set_autocommit"):
+                connection_class.set_autocommit(self, True)
+            else:
+                connection_class.autocommit.__set__(self, True)
 
         def own_rows(self, sql: str, parameters: Any) -> List[Any]:
             cursor = self.cursor()
@@ -405,7 +416,11 @@ def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:
     cursors = asks(asyncpg.AsyncAdapt_asyncpg_cursor, "executemany")
     streams = asks(asyncpg.AsyncAdapt_asyncpg_ss_cursor, "fetchone", "fetchmany", "fetchall", "close")
 
-    class Adapter(guarded(session, adapter)):  # type: ignore[misc]
+    base = guarded(session, adapter)
+
+    class Adapter(base):  # type: ignore[misc,valid-type]
+        isolation_level = base.isolation_level.getter(lambda _connection: "autocommit" if session.is_alone else None)
+
         def cursor(self, server_side: bool = False) -> Any:
             return (streams if server_side else cursors)(self)
 
@@ -423,6 +438,9 @@ def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:
 
         def terminate(self) -> None:
             pass
+
+        def really_autocommit(self) -> None:
+            pass  # it begins a transaction only where its isolation level says so
 
     Adapter.carry = carrier.carry
     Adapter.cancel = carrier.cancel
@@ -444,7 +462,8 @@ def asyncpg_connection(session: Session) -> Any:
 
     def begun() -> Any:
         connection = asyncpg_adapter(session, carrier)(make_dbapi(asyncpg), carrier.wait_for(opening))
-        carrier.wait_for(connection._start_transaction())
+        if not session.is_alone:
+            carrier.wait_for(connection._start_transaction())
         return connection
 
     return carrier.carry(begun)
@@ -648,6 +667,9 @@ def run(session: Session) -> None:
             tell_plan(session, script, context, heads)
             return []
         pending = script._upgrade_revs(start["revision"], heads)
+        if start.get("only") is not None:
+            by_id = {step.revision.revision: step for step in pending}
+            pending = [by_id[revision] for revision in start["only"] if revision in by_id]
         session.ask("begin", heads=sorted(heads), revisions=[step.revision.revision for step in pending])
         return [watched(session, step) for step in pending]
 
@@ -660,8 +682,9 @@ def run(session: Session) -> None:
     def applied(step: Any, **_kwargs: Any) -> None:
         session.ask("applied", revision=step.up_revision_id)
 
-    def autocommit_block(_context: Any) -> NoReturn:
-        session.stop("not transactional", "it uses autocommit_block()")
+    def autocommit_block(_context: Any) -> Any:
+        """Change nothing: a transaction holds what it can, and without one each statement commits anyway."""
+        return contextlib.nullcontext()
 
     MigrationContext.autocommit_block = autocommit_block  # type: ignore[method-assign,assignment]
     environment = EnvironmentContext(

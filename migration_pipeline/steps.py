@@ -10,12 +10,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, timedelta
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import attempts, comparison, database_facts, dump, losses, pending, postgres, readings, snapshot
+from migration_pipeline.adapters import comparison, database_facts, dump, pending, plan_runs, postgres, readings, snapshot
 from migration_pipeline.adapters import preflight as conditions
-from migration_pipeline.domain import backups, by_hand, confirmation, ledger, locking, safety
+from migration_pipeline.adapters.plan_runs import OnCopy, OnLive
+from migration_pipeline.domain import backups, by_hand, confirmation, ledger, locking, safety, statements
 from migration_pipeline.domain.backups import (
     Backup,
     Layout,
@@ -36,12 +37,13 @@ from migration_pipeline.settings import Environment
 from migration_pipeline.workplace import Workplace
 
 
-def preflight(place: Workplace, revision: str) -> Preflight:
+def preflight(place: Workplace, revision: str, *, without_concurrently: bool = False) -> Preflight:
     """Look at server, role, tools and plan; demand a recent, verified, intact backup of this database (D1)."""
     server = conditions.examine(place.live)
     if place.target.backups.system is None:
         place.programs(server.major)
     plan = pending.plan(place.project, place.live, place.identity(server), revision)
+    plan = replace(plan, without_concurrently=without_concurrently)
     notes = (*place.history.notes(plan), *pending.notes(plan, place.live))
     if plan.is_empty:
         place.sweep_if_nobody_runs()
@@ -53,19 +55,21 @@ def preflight(place: Workplace, revision: str) -> Preflight:
 def preview(place: Workplace, revision: str) -> Preview:
     """Show what is pending: nothing is written, and no backup is needed."""
     server = conditions.examine(place.live)
-    plan, statements, complete = pending.preview(place.project, place.live, place.identity(server), revision)
+    plan, sent, complete = pending.preview(place.project, place.live, place.identity(server), revision)
     report = safety.classify(
         annotations=pending.annotations_of(plan, place.target.safety_file),
         files={one.id: one.path for one in plan.revisions},
-        statements=statements,
+        statements=sent,
         measured=None,
         version_table=plan.qualified_version_table,
         sources=pending.sources(plan),
     )
+    roads = statements.roads(sent)
     shown = {
         verdict.revision: Shown(
             declares=verdict.declared or f"refused: {verdict.annotation.problem}",
             predicts=tuple(one.told_in_full for one in verdict.predicted)
+            + ((roads[verdict.revision],) if verdict.revision in roads else ())
             + (() if verdict.revision in complete else ("needs a rehearsal to be known",)),
         )
         for verdict in report.verdicts
@@ -289,32 +293,32 @@ def record(place: Workplace, backup: Backup, verification: Verification) -> Back
 
 
 def rehearse(place: Workplace, plan: Plan, verified: VerifiedBackup) -> Rehearsal:
-    """Run the plan on the restored copy, measure everything, and roll it back there."""
+    """Run the plan on the restored copy, measure everything, and roll it back there, as far as one transaction holds it."""
     place.hold_lock()  # a run that goes on from here, after a failure, has not taken it yet
     copy, _ = place.restored(verified.backup)
     pending.check_files(plan)
-    ran, seconds = attempts.rehearse(place.project, copy, plan, place.limits, place.show_revision, role=place.rehearses)
-    with postgres.session(copy, purpose="counts") as opened:
-        counted = losses.effects(ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table)
-    *revisions, outside = (
-        replace(effects, **part.held_up(plan.is_version_table, verified.backup.manifest))
-        for effects, part in zip(counted, ran.parts, strict=True)
+    ran = plan_runs.rehearse(
+        OnCopy(
+            project=place.project,
+            copy=copy,
+            manifest=verified.backup.manifest,
+            limits=place.limits,
+            progress=place.show_revision,
+            role=place.rehearses,
+        ),
+        plan,
     )
+    if len(ran) > 1:
+        place.forget_copy()
+    rehearsal = Rehearsal(plan_fingerprint=plan.fingerprint, backup_id=verified.backup.id, segments=ran)
+    outside = rehearsal.outside
     if lost := ledger.data_lost(outside.lost, outside.rows):
         raise errors.LossNotDeclared(
             "env.py itself loses data, outside any revision that could declare it; nothing was changed.",
             evidence={"measured": "\n".join(lost), "statements": "\n".join(one.sql for one in outside.statements)},
             next_step="move it into a revision with its own safety annotation, then: just migrate",
         )
-    return Rehearsal(
-        plan_fingerprint=plan.fingerprint,
-        backup_id=verified.backup.id,
-        revisions=tuple(revisions),
-        outside=outside,
-        schema_after=ran.schema,
-        heads_after=ran.heads,
-        seconds=seconds,
-    )
+    return rehearsal
 
 
 def classify_safety(place: Workplace, plan: Plan, rehearsal: Rehearsal | None) -> SafetyReport:
@@ -335,6 +339,13 @@ def weigh_locks(place: Workplace, rehearsal: Rehearsal, *, accept: bool) -> tupl
     if not accept:
         _refuse_locks(too_long)
     return too_long
+
+
+def weigh_atomicity(rehearsal: Rehearsal, *, accept: bool) -> tuple[str, ...]:
+    """Return why the plan cannot be rolled back as a whole, once the operator accepts it; raise NotAtomic otherwise (D4)."""
+    if not accept:
+        _refuse_parts(rehearsal.why_not_atomic)
+    return rehearsal.why_not_atomic
 
 
 def weigh_protection(place: Workplace, report: SafetyReport, *, accept: bool) -> tuple[str, ...]:
@@ -361,41 +372,57 @@ def confirm(
     `accepted` is what the operator let pass by an option, and is kept with the consent.
     """
     report.raise_if_refused()
-    consent = answer(plan.fingerprint) if report.needs_confirmation else confirmation.not_needed(plan.fingerprint)
+    if report.needs_confirmation:
+        consent = answer(plan.fingerprint)
+    else:
+        consent = confirmation.not_needed(plan.fingerprint, len(plan.revisions))
     return replace(consent, accepted=accepted)
 
 
+def look_again(place: Workplace, plan: Plan, verified: VerifiedBackup) -> timedelta:
+    """Make sure that a plan still is what it was, before somebody is asked about it; return how long its backup will do.
+
+    A run that goes on after a failure has not taken the lock, and a day may have passed. Raise Locked, Stale.
+    """
+    place.hold_lock()
+    pending.check_files(plan)
+    with postgres.session(place.live, purpose="looks") as opened:
+        _check_current(plan, postgres.version_rows(opened, plan.version_table_schema, plan.version_table))
+    return _check_backup(place, verified)
+
+
 def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> UpgradeResult:
-    """Run the plan on the live database in one transaction, compare with the rehearsal, commit (D4)."""
+    """Run the plan on the live database, one transaction a segment, compare with the rehearsal, commit (D4)."""
     _check_same_plan(plan, verified, rehearsal, consent)
     too_long = locking.over_budget(rehearsal.locks, place.target.lock_budget)
     _refuse_locks(tuple(one for one in too_long if one not in consent.accepted))
+    _refuse_parts(tuple(one for one in rehearsal.why_not_atomic if one not in consent.accepted))
     place.hold_lock()
     pending.check_files(plan)
-    comparison.check_still_valid(
-        place.live, verified.backup, now=place.server_time(), limit=place.target.max_backup_age_at_upgrade
-    )
+    _check_backup(place, verified)
     tolerance = Tolerance(factor=place.target.effects_tolerance_factor, rows=place.target.effects_tolerance_rows)
     begun = place.history.begin(plan, verified.backup.id, consent.how, place.clock(), accepted=consent.accepted)
-    with _ended_if_rolled_back(place, plan, begun):
-        done = attempts.upgrade(
-            place.project,
-            place.live,
+    with _ended_where_it_is(place, plan, begun):
+        done = plan_runs.upgrade(
+            OnLive(
+                project=place.project,
+                live=place.live,
+                limits=place.limits,
+                tolerance=tolerance,
+                tries=place.target.lock_attempts,
+                progress=place.show_revision,
+                backup_id=verified.backup.id,
+            ),
             plan,
             rehearsal,
-            limits=place.limits,
-            tolerance=tolerance,
-            tries=place.target.lock_attempts,
-            progress=place.show_revision,
-            backup_id=verified.backup.id,
         )
     result = UpgradeResult(
         plan_fingerprint=plan.fingerprint,
         backup_id=verified.backup.id,
-        heads=done.ran.heads,
+        heads=done.heads,
         seconds=done.seconds,
         attempts=done.attempts,
-        revisions=losses.effects(done.ran.revisions, done.ran.base, None, plan.is_version_table),
+        revisions=done.revisions,
     )
     try:
         place.history.end(begun, Outcome.COMMITTED, at=place.clock(), heads=result.heads)
@@ -405,14 +432,20 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
 
 
 @contextlib.contextmanager
-def _ended_if_rolled_back(place: Workplace, plan: Plan, begun: Migration) -> Iterator[None]:
-    """Record a migration as failed where the database is seen to be as before; otherwise nobody knows, and it stays begun."""
+def _ended_where_it_is(place: Workplace, plan: Plan, begun: Migration) -> Iterator[None]:
+    """Record a migration as failed where the database is seen to be as before, or a part of the plan to be applied.
+
+    Otherwise nobody knows, and it stays begun.
+    """
     try:
         yield
     except BaseException:
         with contextlib.suppress(errors.MigrationPipelineError):
-            if comparison.heads_now(place.live, plan) == plan.current:
-                place.history.end(begun, Outcome.FAILED, at=place.clock(), heads=plan.current)
+            heads = comparison.heads_now(place.live, plan)
+            applied = None if heads is None else plan.applied(heads)
+            if heads is not None and applied is not None and applied < len(plan.revisions):
+                outcome = Outcome.PARTLY if applied else Outcome.FAILED
+                place.history.end(begun, outcome, at=place.clock(), heads=heads, applied=applied)
         raise
 
 
@@ -463,6 +496,9 @@ def _whereabouts(place: Workplace, plan: Plan, step: str) -> str:
     at = f"the database is at {', '.join(heads) or 'no revision'}"
     if heads == plan.current:
         return f"{at}, as before"
+    applied = plan.applied(heads)
+    if applied and applied < len(plan.revisions) and step in {"upgrade", "post_check"}:
+        return f"{at}: {applied} of {len(plan.revisions)} revisions are applied"
     committed = heads == plan.heads and step in {"upgrade", "post_check"}
     return f"the upgrade was committed; {at}" if committed else f"{at}, where something else has brought it"
 
@@ -490,6 +526,13 @@ def _check_current(plan: Plan, heads: tuple[str, ...]) -> None:
         )
 
 
+def _check_backup(place: Workplace, verified: VerifiedBackup) -> timedelta:
+    """Raise Stale unless an upgrade can rely on the backup now; return for how long it will be young enough."""
+    now, limit = place.server_time(), place.target.max_backup_age_at_upgrade
+    comparison.check_still_valid(place.live, verified.backup, now=now, limit=limit)
+    return verified.backup.manifest.snapshot_time + limit - now
+
+
 def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> None:
     for what, fingerprint in (
         ("backup", verified.plan_fingerprint),
@@ -498,6 +541,18 @@ def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal,
     ):
         if fingerprint != plan.fingerprint:
             raise errors.Stale(f"The {what} belongs to another plan; nothing was changed.", next_step="just migrate")
+
+
+def _refuse_parts(why: tuple[str, ...]) -> None:
+    """Raise NotAtomic for a plan that can end half-way."""
+    if why:
+        raise errors.NotAtomic(
+            evidence={
+                "rehearsed": safety.lines(why),
+                "in one transaction": "just migrate --without-concurrently; tables are locked meanwhile",
+            },
+            next_step="accept that the backup is the way back: just migrate --accept-non-transactional",
+        )
 
 
 def _refuse_locks(too_long: tuple[str, ...]) -> None:

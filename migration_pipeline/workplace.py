@@ -144,6 +144,10 @@ class Workplace:
         self._take_copy(backup, copy, needed)
         return copy, seconds
 
+    def forget_copy(self) -> None:
+        """Restore anew when a copy is asked for again: something has been committed on this one."""
+        self._copy = None
+
     def _restored_by_own_system(self, backup: Backup) -> tuple[Connection, float]:
         started = time.monotonic()
         manifest = backup.manifest

@@ -10,7 +10,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from migration_pipeline import errors
@@ -135,12 +135,17 @@ def run(
     revision: str,
     observer: Observer,
     limit_seconds: float | None = None,
+    only: Sequence[str] | None = None,
+    alone: bool = False,
 ) -> bool:
     """Run the pending revisions up to `revision` on a database, asking `observer`; return whether it was committed.
 
+    `only`: these of them. `alone`: without a transaction; what was sent is committed then, whatever is returned or raised.
+
     Raise RunFailed when the project or a Stop ended the run (it is rolled back then), ProjectFailed when the runner died.
     """
-    with running(project, connection, mode=mode, revision=revision, limit_seconds=limit_seconds) as session:
+    more = {"only": only, "alone": alone}
+    with running(project, connection, mode=mode, revision=revision, limit_seconds=limit_seconds, **more) as session:
         while True:
             message = session.receive()
             if message.get("event") == "ended":
@@ -236,7 +241,7 @@ def answer(session: Session, observer: Observer, message: Message) -> None:
 
 @contextlib.contextmanager
 def running(
-    project: Project, connection: Connection, *, mode: str, revision: str, limit_seconds: float | None
+    project: Project, connection: Connection, *, mode: str, revision: str, limit_seconds: float | None, **more: Any
 ) -> Iterator[Session]:
     """Start the runner and tell it what to do; whatever happens, no process of it is left behind."""
     process = runner_process.spares.take(project)
@@ -251,7 +256,7 @@ def running(
                 evidence={"interpreter": project.python, "error": f"{told.get('type')}: {told.get('message')}"},
                 next_step="set PROJECT_PYTHON to the interpreter of the project's own virtual environment",
             )
-        session.send(**runner_process.order(project, connection, mode=mode, revision=revision))
+        session.send(**runner_process.order(project, connection, mode=mode, revision=revision), **more)
         yield session
         runner_process.end(process, kill=False)
     finally:

@@ -1,17 +1,17 @@
-"""Tries a plan: once on a copy, and on the live database as often as only locks stood in the way.
+"""Tries a segment of a plan: once on a copy, and on the live database as often as only locks stood in the way.
 
 After a live try that failed, the state of the database is looked at, never guessed.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import execution, explanation, losses, pending, postgres
 from migration_pipeline.adapters.alembic_project import QueryFailed, Session, Stop
-from migration_pipeline.adapters.execution import Execution, Ran
+from migration_pipeline.adapters.execution import Execution, Ran, Show
 from migration_pipeline.adapters.failed_run import RunFailed
 from migration_pipeline.adapters.lock_watch import LockWatch
 from migration_pipeline.adapters.measurement import Measurement
@@ -19,66 +19,96 @@ from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, quoted
 from migration_pipeline.domain import effects, redaction, statements
 from migration_pipeline.domain.connection import Connection
-from migration_pipeline.domain.effects import Loss, Rehearsal, RevisionEffects, Tolerance
+from migration_pipeline.domain.effects import Loss, Rehearsed, RevisionEffects, Statement, Tolerance
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.segments import Segment
+from migration_pipeline.domain.stops import StopKind
 
 BACK_OFF_SECONDS = 1.0
 OUTCOME_SECONDS = 60  # how long a server that restarts is asked what became of the transaction
-Show = Callable[[str], None]
 
 
 @dataclass(kw_only=True)
 class Done:
     """A live run that was committed."""
 
-    ran: Ran
-    seconds: float
-    attempts: int
+    heads: tuple[str, ...]
+    seconds: float  #: of the transactions that were committed
+    attempts: int  #: of the segment that needed most
+    revisions: tuple[RevisionEffects, ...]
+
+
+class Cut(Exception):
+    """No transaction holds the segment: its plan must be cut at a revision."""
+
+    def __init__(self, revision: str, command: str = "") -> None:
+        super().__init__(revision)
+        self.revision = revision
+        self.command = command  #: what PostgreSQL runs outside a transaction only; empty: it uses what must be committed before
 
 
 def rehearse(
-    project: Project, copy: Connection, plan: Plan, limits: Limits, progress: Show, *, role: str | None = None
+    project: Project,
+    copy: Connection,
+    segment: Segment,
+    limits: Limits,
+    progress: Show,
+    *,
+    role: str | None = None,
+    is_part: bool = False,
+    more_follows: bool = False,
 ) -> tuple[Ran, float]:
-    """Run the plan on a restored copy and roll it back; return what was measured, and the seconds that it took.
+    """Run a segment on a restored copy and roll it back; return what was measured, and the seconds that it took.
+
+    Where more follows, and there is nothing to count on the copy as it was, it is committed at once.
 
     Where it changes values, it runs once more, with copies of the tables that it changes, to tell which are overwritten.
     The copies take time: locks and times are those of the first run.
-    Raise CannotRollBack, NotAllowed or RehearsalFailed.
+    Raise Cut, CannotRollBack, NotAllowed or RehearsalFailed.
     """
-    first = _rehearse(project, copy, plan, limits, progress, role, frozenset())
+    plan = segment.plan
+    run = _run(copy, plan, limits, progress, role, is_part=is_part)
+    commits = replace(run, lock_watch=LockWatch(), decide=lambda ran: more_follows and _changes_nothing_of_before(ran, plan))
+    first = _rehearse(project, copy, commits)
     seconds = sum(one.seconds for one in first.revisions)
     altered = first.altered_tables(plan.is_version_table)
     if not altered:
         return first, seconds
-    second = _rehearse(project, copy, plan, limits, progress, role, altered)
+    second = _rehearse(project, copy, replace(run, watched_tables=altered))
     for before, now in zip(first.parts, second.parts, strict=True):
         now.take_from(before)
     return second, seconds
 
 
-def _rehearse(
-    project: Project,
-    copy: Connection,
-    plan: Plan,
-    limits: Limits,
-    progress: Show,
-    role: str | None,
-    watched_tables: frozenset[str],
-) -> Ran:
-    run = Execution(
+def _changes_nothing_of_before(ran: Ran, plan: Plan) -> bool:
+    found = losses.effects(ran.parts, ran.base, None, plan.is_version_table)
+    return not any(one.lost for one in found) and not ran.altered_tables(plan.is_version_table)
+
+
+def commit_on_copy(project: Project, copy: Connection, segment: Segment, limits: Limits, *, role: str | None) -> None:
+    """Run a segment that was rehearsed once more on the copy, and commit it there: the next one begins where it ends."""
+    run = _run(copy, segment.plan, limits, lambda _revision: None, role, is_part=True)
+    _rehearse(project, copy, replace(run, decide=lambda _ran: True))
+
+
+def _run(copy: Connection, plan: Plan, limits: Limits, progress: Show, role: str | None, *, is_part: bool) -> Execution:
+    return Execution(
         plan=plan,
         limits=limits,
-        server_version=_version(copy),
+        server_version=version(copy),
         rehearsing=True,
         progress=progress,
         sources=pending.sources(plan),
-        watched_tables=watched_tables,
         role=role,
-        lock_watch=None if watched_tables else LockWatch(),
+        is_segment=is_part,
     )
+
+
+def _rehearse(project: Project, copy: Connection, run: Execution) -> Ran:
     try:
-        execution.run(project, copy, plan.target, run)
+        execution.run(project, copy, run)
     except RunFailed as error:
+        _raise_cut(error, run)
         raise explanation.of_rehearsal(error) from None
     except QueryFailed as error:
         raise explanation.of_rehearsal_end(error) from None
@@ -90,35 +120,58 @@ def _rehearse(
     return run.ran
 
 
+def _raise_cut(error: RunFailed, run: Execution) -> None:
+    """Raise Cut where the plan can be cut at what failed; CannotRollBack where the revision itself would have to be cut."""
+    revision = error.told.get("revision")
+    if revision is None:
+        return
+    if error.stopped == StopKind.NON_TRANSACTIONAL:
+        refused = statements.parse(error.told["statement"] or "")
+        command = statements.runs_alone(refused)
+        before = [one for one in run.measurement.revisions[-1].statements if not _may_precede(one)]
+        if command and before:
+            raise explanation.mixed(run.plan, revision, cannot=command, can=redaction.one_line(before[0].sql))
+        if command:
+            raise Cut(revision, command)
+    if error.sqlstate == postgres.UNSAFE_NEW_LABEL and revision != run.plan.revisions[0].id:
+        raise Cut(revision)
+
+
+def _may_precede(statement: Statement) -> bool:
+    parsed = statements.parse(statement.sql, statement.has_parameters)
+    return statements.is_read_only(parsed) or statements.adds_label(parsed)
+
+
 def upgrade(
     project: Project,
     live: Connection,
-    plan: Plan,
-    rehearsal: Rehearsal,
+    rehearsal: Rehearsed,
     *,
     limits: Limits,
     tolerance: Tolerance,
     tries: int,
     progress: Show,
     backup_id: str,
+    is_part: bool,
 ) -> Done:
-    """Run the plan on the live database and commit it. Raise UpgradeFailed, Stale."""
-    version = _version(live)
-    expected = {one.revision: one.lost for one in rehearsal.revisions}
+    """Run a segment on the live database in one transaction and commit it. Raise UpgradeFailed, Stale."""
+    plan, server_version = rehearsal.segment.plan, version(live)
+    expected = {one.revision: (*one.lost, *one.put_back) for one in rehearsal.revisions}
     for attempt in range(1, tries + 1):
         run = Execution(
             plan=plan,
             limits=limits,
-            server_version=version,
+            server_version=server_version,
             rehearsing=False,
             progress=progress,
             sources=pending.sources(plan),
             before=lambda session, measured, revision: check_amounts(session, measured, expected[revision], tolerance),
             decide=lambda ran: check_effects(ran, plan, rehearsal, tolerance),
+            is_segment=is_part,
         )
         started = time.monotonic()
         try:
-            committed = execution.run(project, live, plan.target, run)
+            committed = execution.run(project, live, run)
             failure: Exception | None = None
         except (errors.ProjectFailed, QueryFailed) as error:
             committed, failure = False, error
@@ -128,7 +181,12 @@ def upgrade(
         # the answer to COMMIT may have been lost on its way: then the server is asked what became of it
         outcome = "committed" if committed else _outcome(live, run)
         if run.ran is not None and outcome == "committed":
-            return Done(ran=run.ran, seconds=time.monotonic() - started, attempts=attempt)
+            return Done(
+                heads=run.ran.heads,
+                seconds=time.monotonic() - started,
+                attempts=attempt,
+                revisions=losses.effects(run.ran.revisions, run.ran.base, None, plan.is_version_table),
+            )
         if getattr(failure, "sqlstate", None) != postgres.LOCK_NOT_AVAILABLE or attempt == tries:
             raise explanation.of_upgrade(failure, live, plan, run, outcome, attempt, backup_id)
         time.sleep(BACK_OFF_SECONDS * attempt)
@@ -151,10 +209,11 @@ def check_amounts(session: Session, measured: Measurement, losses_expected: Sequ
         query = losses.amount_query(replace(loss, path=path))
         ((now,),) = session.query(query) if query else ((0,),)
         if not tolerance.allows(now, rehearsed):
-            raise Stop("surprise", f"{loss.kind} {loss.name} holds {now:,} now; {rehearsed:,} were lost in the rehearsal")
+            were = "there" if loss.how == "put back" else "lost"
+            raise Stop("surprise", f"{loss.kind} {loss.name} holds {now:,} now; {rehearsed:,} were {were} in the rehearsal")
 
 
-def check_effects(ran: Ran, plan: Plan, rehearsal: Rehearsal, tolerance: Tolerance) -> bool:
+def check_effects(ran: Ran, plan: Plan, rehearsal: Rehearsed, tolerance: Tolerance) -> bool:
     """Before COMMIT: the live run did what the rehearsal did, and left the same schema. Raise Stop with the difference."""
     live = losses.effects(ran.parts, ran.base, None, plan.is_version_table)
     found = effects.surprises((*rehearsal.revisions, rehearsal.outside), live, tolerance)
@@ -166,7 +225,7 @@ def check_effects(ran: Ran, plan: Plan, rehearsal: Rehearsal, tolerance: Toleran
     return True
 
 
-def new_statements(rehearsal: Rehearsal, live: Sequence[RevisionEffects]) -> Iterator[str]:
+def new_statements(rehearsal: Rehearsed, live: Sequence[RevisionEffects]) -> Iterator[str]:
     """Yield the statements that no rehearsed one resembles, literals aside: they were measured by nobody."""
     rehearsed = {one.revision: {statements.shape(each) for each in one.statements} for one in rehearsal.revisions}
     rehearsed[rehearsal.outside.revision] = {statements.shape(each) for each in rehearsal.outside.statements}
@@ -201,6 +260,6 @@ def _gone(live: Connection, run: Execution) -> None:
             postgres.end_backend(live, run.opened.pid, run.opened.xid)
 
 
-def _version(connection: Connection) -> int:
+def version(connection: Connection) -> int:
     with postgres.session(connection, purpose="looks") as opened:
         return postgres.server(opened).version

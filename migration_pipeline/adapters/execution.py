@@ -5,18 +5,19 @@ Both are one transaction behind the commit fuse. The rehearsal rolls it back; th
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from migration_pipeline.adapters import alembic_project, catalog, overwrites, transaction
 from migration_pipeline.adapters.alembic_project import Session, Stop
+from migration_pipeline.adapters.inventory import Thing
 from migration_pipeline.adapters.lock_watch import LockWatch
-from migration_pipeline.adapters.measurement import OUTSIDE, Measured, Measurement, Thing
-from migration_pipeline.adapters.overwrites import Copy
+from migration_pipeline.adapters.measurement import OUTSIDE, Measured, Measurement
+from migration_pipeline.adapters.overwrites import Comparison
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, Opened
 from migration_pipeline.domain import redaction, statements
 from migration_pipeline.domain.connection import Connection
-from migration_pipeline.domain.effects import Loss, Statement
+from migration_pipeline.domain.effects import Statement
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.schema import Difference, SchemaSnapshot, diff
 
@@ -25,6 +26,7 @@ READING_LIMITS = (
     "SET TRANSACTION READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL client_connection_check_interval = '1s'"
 )
+Show = Callable[[str], None]
 PREVIEW_STATEMENTS = 1000  #: so many a preview sends: a loop over a big table is for the rehearsal
 
 
@@ -36,6 +38,7 @@ class Ran:
     schema: SchemaSnapshot
     heads: tuple[str, ...]
     opened: Opened
+    is_committed: bool = False  #: as it was decided; whether COMMIT came through, the server knows
 
     @property
     def revisions(self) -> list[Measured]:
@@ -52,8 +55,9 @@ class Ran:
 
     def altered_tables(self, is_version_table: Callable[[str], bool]) -> frozenset[str]:
         """Return the OIDs of tables that were there before and whose values may read differently after."""
-        names = {key: f"{self.base[key].schema}.{self.base[key].name}" for key in self.measurement.altered_tables()}
-        return frozenset(key for key, name in names.items() if not is_version_table(name))
+        altered = self.measurement.altered_tables()
+        names = {key: f"{self.base[key].schema}.{self.base[key].name}" for key in altered if key in self.base}
+        return frozenset(key for key in altered if key not in names or not is_version_table(names[key]))
 
 
 class Reader:
@@ -93,7 +97,7 @@ class Execution:
     #: The text of each revision's file.
     sources: Mapping[str, str]
     #: Told at each step of the run, with a revision's id: for a progress line.
-    progress: Callable[[str], None] = lambda _revision: None
+    progress: Show = lambda _revision: None
     #: Called inside the transaction before each revision, with what was measured so far; raises Stop.
     before: Callable[[Session, Measurement, str], None] = lambda _session, _measurement, _revision: None
     #: Asked once everything ran, before COMMIT; raises Stop when the live run is not what was rehearsed.
@@ -104,12 +108,13 @@ class Execution:
     lock_watch: LockWatch | None = None
     #: The role to become, where the connection's own is not the live one.
     role: str | None = None
+    #: Whether the plan is only a segment of what is pending: "+2" means something else once a part of it is applied.
+    is_segment: bool = False
     #: Told as soon as the transaction is open: by these others find it.
     opened: Opened | None = None
     ran: Ran | None = None
     measurement: Measurement = field(init=False)
-    _copies: list[Copy] = field(default_factory=list)
-    _overwritten: dict[tuple[str, str], int] = field(default_factory=dict)
+    _comparison: Comparison | None = None
 
     def __post_init__(self) -> None:
         clock = self.lock_watch.time if self.lock_watch else time.monotonic
@@ -124,16 +129,13 @@ class Execution:
             session, self.limits, server_version=self.server_version, version_table=table, role=self.role
         )
         self.measurement.open(session)
-        self._copies = overwrites.copy(session, sorted(self.watched_tables), self.measurement.base)
+        if self.watched_tables:
+            self._comparison = overwrites.copy(session, self.watched_tables, self.measurement.base)
         if self.lock_watch:
             self.lock_watch.open(session)
 
     def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None:
-        if heads != self.plan.current:
-            was, now = ", ".join(self.plan.current) or "empty", ", ".join(heads) or "empty"
-            raise Stop("stale", f"the version table has changed since the plan was made: it was {was}, now it is {now}")
-        if revisions != tuple(revision.id for revision in self.plan.revisions):
-            raise Stop("stale", "the project's revisions have changed since the plan was made")
+        check_same_plan(self.plan, heads, revisions)
         self._look_at_locks(session)
         session.query("; ".join(self.limits.statements(self.server_version)))  # env.py may have set its own
         self._measure(session, self.measurement.outside)
@@ -146,22 +148,24 @@ class Execution:
     def statement(self, session: Session, sql: str, *, has_parameters: bool, revision: str | None, own: bool) -> str | None:
         parsed = statements.parse(sql, has_parameters)
         if not own:
-            if statements.is_read_only(parsed):
-                return None
-            raise Stop("second connection", "it changes something on an asynchronous connection of env.py's own")
+            check_only_reads(parsed)
+            return None
+        plain = statements.without_concurrently(parsed) if self.plan.without_concurrently else None
+        if plain is not None:
+            sql, parsed = plain, statements.parse(plain, has_parameters)
         reason = statements.stop_reason(parsed, rehearsing=self.rehearsing)
         if reason is not None:
             raise Stop(reason.kind, reason.sentence.rstrip("."))
         if self.lock_watch:
             self.lock_watch.before(session, parsed)
         if revision is not None or not statements.is_read_only(parsed):
-            # a literal that is not the revision's own may be a row's value: it is not kept
-            kept = redaction.statement(sql, self.sources.get(revision or "", ""))
+            kept = statement_of(sql, self.sources, has_parameters=has_parameters, revision=revision)
             part = self.measurement.revisions[-1] if revision else self.measurement.outside
-            part.statements.append(Statement(sql=kept, has_parameters=has_parameters, revision=revision))
+            part.statements.append(kept)
             if self.lock_watch:
-                self.lock_watch.sent(kept, revision or OUTSIDE, parsed)
-        return statements.keeping_limits(parsed, self.limits.statements(self.server_version), has_parameters=has_parameters)
+                self.lock_watch.sent(kept.sql, revision or OUTSIDE, parsed)
+        limits = self.limits.statements(self.server_version)
+        return plain or statements.keeping_limits(parsed, limits, has_parameters=has_parameters)
 
     def applied(self, session: Session, revision: str) -> None:  # noqa: ARG002
         self.measurement.end()
@@ -178,20 +182,8 @@ class Execution:
     def _measure(self, session: Session, part: Measured) -> None:
         transaction.check_is_ours(session, self._ours)
         self.measurement.measure(session, part)
-        if self._copies:
-            found = overwrites.compare(session, self._copies, self.measurement.now, self.measurement.turnover)
-            part.overwritten += self._newly_overwritten(found)
-
-    def _newly_overwritten(self, losses: list[Loss]) -> list[Loss]:
-        """Return what this part added to what reads differently than before the plan."""
-        new = []
-        for loss in losses:
-            count, told = (loss.values or 0) + (loss.rows or 0), self._overwritten.get((loss.kind, loss.name), 0)
-            self._overwritten[loss.kind, loss.name] = max(count, told)
-            if count > told:
-                amount = count - told
-                new.append(replace(loss, values=amount) if loss.kind == "values" else replace(loss, rows=amount))
-        return new
+        if self._comparison:
+            self._comparison.measure(session, self.measurement, part)
 
     def finish(self, session: Session) -> bool:
         """Measure what env.py and the deferred triggers still did, look at the schema, and decide."""
@@ -211,7 +203,8 @@ class Execution:
         )
         if self.lock_watch:
             self.lock_watch.close(self.ran.parts)
-        return self.decide(self.ran)
+        self.ran.is_committed = self.decide(self.ran)
+        return self.ran.is_committed
 
     def _check_whole(self, session: Session) -> None:
         """Raise Stop when env.py ended before the plan did: it may have hidden an error."""
@@ -228,6 +221,27 @@ class Execution:
         return self.opened
 
 
+def check_same_plan(plan: Plan, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None:
+    """Raise Stop unless the project would run from where, and what, the plan says."""
+    if heads != plan.current:
+        was, now = ", ".join(plan.current) or "empty", ", ".join(heads) or "empty"
+        raise Stop("stale", f"the version table has changed since the plan was made: it was {was}, now it is {now}")
+    if revisions != tuple(revision.id for revision in plan.revisions):
+        raise Stop("stale", "the project's revisions have changed since the plan was made")
+
+
+def check_only_reads(parsed: statements.Parsed) -> None:
+    """Raise Stop when a statement on a connection that is not ours does more than read."""
+    if not statements.is_read_only(parsed):
+        raise Stop("second connection", "it changes something on an asynchronous connection of env.py's own")
+
+
+def statement_of(sql: str, sources: Mapping[str, str], *, has_parameters: bool, revision: str | None) -> Statement:
+    """Return what is kept of a statement: a literal that is not the revision's own may be a row's value, and is not."""
+    kept = redaction.statement(sql, sources.get(revision or "", ""))
+    return Statement(sql=kept, has_parameters=has_parameters, revision=revision)
+
+
 def schema_differences(rehearsed: SchemaSnapshot, live: SchemaSnapshot) -> tuple[Difference, ...]:
     return diff(rehearsed.as_restored, live.as_restored)
 
@@ -237,13 +251,14 @@ def version_rows(session: Session, plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(row[0] for row in session.query(f"SELECT version_num FROM {table}")))
 
 
-def run(project: Project, connection: Connection, target_revision: str, execution: Execution) -> bool:
-    """Run a plan; return whether it was committed. Raise what `alembic_project.run` raises."""
+def run(project: Project, connection: Connection, execution: Execution) -> bool:
+    """Run a plan, or its next segment; return whether it was committed. Raise what `alembic_project.run` raises."""
     return alembic_project.run(
         project,
         connection,
         mode="rehearse" if execution.rehearsing else "upgrade",
-        revision=target_revision,
+        revision="heads" if execution.is_segment else execution.plan.target,
+        only=[one.id for one in execution.plan.revisions] if execution.is_segment else None,
         observer=execution,
         limit_seconds=execution.limits.transaction.total_seconds(),
     )

@@ -1,11 +1,13 @@
 """Says what became of a try that did not succeed: what happened, the evidence, the state as looked at, what to do next."""
 
+from collections.abc import Mapping
+
 from migration_pipeline import errors
 from migration_pipeline.adapters import comparison, postgres
 from migration_pipeline.adapters.alembic_project import QueryFailed
 from migration_pipeline.adapters.execution import Execution
 from migration_pipeline.adapters.failed_run import RunFailed
-from migration_pipeline.adapters.measurement import sequences_query
+from migration_pipeline.adapters.inventory import sequences_query
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.plan import Plan
 
@@ -13,6 +15,16 @@ from migration_pipeline.domain.plan import Plan
 NOT_TRANSACTIONAL = frozenset(
     {"ends transaction", "half run", "not transactional", "transaction control", "second connection", "non-transactional"}
 )
+SPLIT_COMMITTED = (
+    "leave the end of the transaction to the pipeline; what must be committed by itself goes into a revision of its own, "
+    "then: just migrate"
+)
+#: How such a revision is to be written.
+SPLIT = {
+    "second connection": "use op.get_bind() in the place of a connection of its own, then: just migrate",
+    "non-transactional": "take it out of the migrations, or write it so that one transaction can hold it, then: just migrate",
+    "half run": "let env.py run the migrations to their end, then: just migrate",
+}
 MEND = "mend what is named above, then: just migrate"
 
 
@@ -28,12 +40,22 @@ def of_rehearsal(error: RunFailed) -> errors.MigrationPipelineError:
         return errors.CannotRollBack(
             error.what,
             evidence=error.evidence,
-            next_step="write the revision so that one transaction can hold it, then: just migrate",
+            next_step=SPLIT.get(error.stopped, SPLIT_COMMITTED),
         )
     if error.stopped:
         return errors.NotAllowed(error.what, evidence=error.evidence, next_step="change what is named above, then: just migrate")
     return errors.RehearsalFailed(
         f"The rehearsal failed. {error.what}", evidence=error.evidence, next_step="mend the revision, then: just migrate"
+    )
+
+
+def mixed(plan: Plan, revision: str, *, cannot: str, can: str) -> errors.CannotRollBack:
+    """Say that a revision does what can be rolled back beside what cannot."""
+    return errors.CannotRollBack(
+        f'Revision "{revision}" mixes what can be rolled back with what cannot.',
+        evidence={"can be": can, "cannot be": cannot, "file": plan.named(revision).path},
+        next_step=f"move {cannot} into a revision of its own, and leave the rest in this one; "
+        "or leave CONCURRENTLY out: just migrate --without-concurrently",
     )
 
 
@@ -71,9 +93,42 @@ def of_upgrade(
     if tries > 1:
         evidence["attempts"] = tries
     state, next_step = _state(live, plan, run, outcome, mend)
-    evidence |= {"state": state, **_moved_sequences(live, run), "safe": f"{backup_id}, verified by a restore"}
+    evidence |= {"state": state, **_moved_sequences(live, run), "safe": safe(backup_id)}
     kind = errors.Stale if stopped == "stale" else errors.UpgradeFailed
     return kind(what, evidence=evidence, next_step=next_step)
+
+
+def of_alone(
+    failure: Exception | None,
+    plan: Plan,
+    heads: tuple[str, ...] | None,
+    left: Mapping[str, str],
+    tries: int,
+    backup_id: str,
+) -> errors.MigrationPipelineError:
+    """Say what failed of a revision that runs outside a transaction, and what it left, as looked at now."""
+    revision = plan.revisions[0].id
+    what, stopped = "The upgrade failed.", None
+    evidence: dict[str, object] = {}
+    if isinstance(failure, errors.MigrationPipelineError):
+        what, stopped = f"The upgrade failed. {failure.what}", getattr(failure, "stopped", None)
+        evidence |= failure.evidence
+    elif isinstance(failure, QueryFailed):
+        evidence["server"] = f"{failure.sqlstate} {failure}"
+    if tries > 1:
+        evidence["attempts"] = str(tries)
+    if heads is None:
+        state = f"unknown: the server does not answer; whether {revision} is applied is not known"
+    else:
+        clean = "as it was before it" if not left.keys() - {"dropped"} else "but not as before: it cannot be rolled back"
+        state = f"{revision} is not applied; the database is at {', '.join(heads) or 'no revision'}, {clean}"
+    evidence |= {**left, "state": state, "safe": safe(backup_id)}
+    kind = errors.Stale if stopped == "stale" else errors.UpgradeFailed
+    return kind(what, evidence=evidence, next_step=f"{MEND} --accept-non-transactional")
+
+
+def safe(backup_id: str) -> str:
+    return f"{backup_id}, verified by a restore"
 
 
 def _state(live: Connection, plan: Plan, run: Execution, outcome: str | None, mend: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import pydantic
 
 from migration_pipeline.adapters.storage import BackupStore
-from migration_pipeline.domain.backups import Migration, Outcome
+from migration_pipeline.domain.backups import APPLIED, Migration, Outcome
 from migration_pipeline.domain.plan import Plan
 
 PATTERN = "migration_*.json"
@@ -37,9 +37,12 @@ class History:
         self._keep(begun)
         return begun
 
-    def end(self, begun: Migration, outcome: Outcome, *, at: datetime, heads: tuple[str, ...]) -> None:
-        """Record what became of it. Raise BackupFailed."""
-        self._keep(replace(begun, outcome=outcome, finished=at, heads_after=heads))
+    def end(
+        self, begun: Migration, outcome: Outcome, *, at: datetime, heads: tuple[str, ...], applied: int | None = None
+    ) -> None:
+        """Record what became of it; `applied`: of its revisions, where that is not all. Raise BackupFailed."""
+        revisions = begun.revisions[:applied] if applied else begun.revisions
+        self._keep(replace(begun, outcome=outcome, finished=at, heads_after=heads, revisions=revisions))
 
     def all(self) -> tuple[list[Migration], int]:
         """Return the migrations, oldest first, and how many records cannot be read."""
@@ -52,7 +55,7 @@ class History:
         records, damaged = self.all()
         if damaged:
             yield f"{damaged} of {damaged + len(records)} records of earlier migrations in {self.store.where} are damaged"
-        ours = [one for one in records if one.identity == plan.identity and one.outcome is Outcome.COMMITTED]
+        ours = [one for one in records if one.identity == plan.identity and one.outcome in APPLIED]
         at = ", ".join(plan.current)
         if at and not ours:
             yield f"the database is at {at}; no run of this pipeline has migrated it before"

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from migration_pipeline.adapters.measurement import LARGE_OBJECTS, Measured, Thing
+from migration_pipeline.adapters.inventory import LARGE_OBJECTS, LARGE_OBJECTS_OID, WITH_ROWS, Thing
+from migration_pipeline.adapters.measurement import Measured
 from migration_pipeline.adapters.transaction import quoted
 from migration_pipeline.domain.effects import Loss, RevisionEffects
 
 Query = Callable[[str], Sequence[Sequence[Any]]]
 POPULATED = "SELECT relispopulated FROM pg_class WHERE oid = '{}'::regclass"
-WITH_ROWS = frozenset({"table", "materialized view"})
 
 
 def effects(
@@ -26,6 +26,7 @@ def effects(
             lost=tuple(_lost(one, base, count, is_version_table, told)),
             seconds=one.seconds,
             rewritten=tuple(".".join(_path(base[key], base)) for key in one.rewritten),
+            put_back=tuple(_put_back(one, base)),
         )
         for one in parts
     )
@@ -33,7 +34,7 @@ def effects(
 
 def amount_query(loss: Loss) -> str | None:
     """Return the query that tells how much the object of a loss holds now; None where that is no measure."""
-    if loss.kind in WITH_ROWS or loss.how == "truncated":
+    if loss.kind in WITH_ROWS or loss.how in {"truncated", "put back"}:
         return f"SELECT count(*) FROM ONLY {quoted(*loss.path)}"
     if loss.kind == "column":
         schema, table, column = loss.path
@@ -57,13 +58,16 @@ def _lost(
     objects = sum(1 for key in one.gone if base[key].kind == "large object")
     if objects:
         yield Loss(kind="large objects", name="large objects", how="unlinked", rows=objects)
-    elif any(change.table == LARGE_OBJECTS and (change.updated or change.deleted) for change in one.rows):
+    if _overwrites_large_objects(one, objects):
         yield Loss(kind="large objects", name="large objects", how="overwritten")
-    for change in one.rows:
-        if change.deleted and change.existed and not is_version_table(change.table) and change.table != LARGE_OBJECTS:
-            yield Loss(kind="rows", name=change.table, how="deleted", rows=change.deleted)
+    for key, change in one.changes.items():
+        lost = min(change.deleted, one.rows_lost.get(key, change.deleted))
+        if lost and change.existed and not is_version_table(change.table) and change.table != LARGE_OBJECTS:
+            is_stored = base[key].kind == "materialized view"
+            yield Loss(kind="rows", name=change.table, how="refreshed" if is_stored else "deleted", rows=lost)
+    yield from _emptied(one, base)
     if count:
-        for emptied in one.emptied:
+        for emptied in (each for each in one.emptied if each.table not in one.rows_lost):
             thing = base[emptied.table]
             loss = Loss(kind="rows", name=".".join(_path(thing, base)), how="truncated", path=_path(thing, base))
             held = _counted(loss, count).rows or 0
@@ -73,6 +77,31 @@ def _lost(
                 yield replace(loss, rows=missing)
     yield from one.overwritten
     yield from one.moved_back
+
+
+def _overwrites_large_objects(one: Measured, gone: int) -> bool:
+    """Tell whether bytes of large objects are gone; where no page was compared, whether pages were changed."""
+    if LARGE_OBJECTS_OID in one.rows_lost:
+        return one.rows_lost[LARGE_OBJECTS_OID] > 0
+    return not gone and any(change.table == LARGE_OBJECTS and (change.updated or change.deleted) for change in one.rows)
+
+
+def _emptied(one: Measured, base: Mapping[str, Thing]) -> Iterable[Loss]:
+    """Yield the rows of before that are gone from tables and views that were emptied, and compared afterwards."""
+    for key, rows in one.rows_lost.items():
+        missing = rows - (one.changes[key].deleted if key in one.changes else 0)
+        if missing > 0 and key in base:
+            path, how = _path(base[key], base), "refreshed" if base[key].kind == "materialized view" else "truncated"
+            # only a table that held no more can be told by how much it holds to hold more now
+            is_all = rows == one.rows_held.get(key)
+            yield Loss(kind="rows", name=".".join(path), how=how, path=path if is_all else (), rows=missing)
+
+
+def _put_back(one: Measured, base: Mapping[str, Thing]) -> Iterable[Loss]:
+    for key, held in one.rows_held.items():
+        if not one.rows_lost.get(key) and base[key].kind == "table":
+            path = _path(base[key], base)
+            yield Loss(kind="rows", name=".".join(path), how="put back", path=path, rows=held)
 
 
 def _parent_key(thing: Thing) -> str:

@@ -6,72 +6,28 @@ subtracted (https://www.postgresql.org/docs/current/monitoring-stats.html, pg_st
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from migration_pipeline.adapters.alembic_project import Session
+from migration_pipeline.adapters.inventory import (
+    LARGE_OBJECTS,
+    LARGE_OBJECTS_OID,
+    OVER,
+    STORED,
+    WITH_ROWS,
+    Thing,
+    counters,
+    sequences_query,
+    state,
+)
 from migration_pipeline.adapters.transaction import quoted
 from migration_pipeline.domain.backups import Layout, Manifest
 from migration_pipeline.domain.effects import Loss, RowChange, Statement
 from migration_pipeline.domain.locking import LockHeld
 
-#: Everything that has a place for data: one row an object, its kind, id and name, and what identifies its storage.
-STATE = """
-SELECT kind, id, parent, schema, name, storage FROM (
-  SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' ELSE 'table' END
-         AS kind, c.oid::text AS id, coalesce(d.refobjid::text, '') AS parent, n.nspname::text AS schema, c.relname::text AS name,
-         coalesce(pg_relation_filenode(c.oid)::text, '') AS storage
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_depend d ON c.relkind = 'S' AND d.classid = 'pg_class'::regclass AND d.objid = c.oid
-    AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-  WHERE c.relkind IN ('r', 'p', 'm', 'f', 'S')
-  UNION ALL
-  SELECT 'column', a.attrelid || '.' || a.attnum, a.attrelid::text, n.nspname, a.attname, format_type(a.atttypid, a.atttypmod)
-  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p')
-  UNION ALL
-  SELECT CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, t.oid::text, '', n.nspname, t.typname, ''
-  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class c ON c.oid = t.typrelid
-  WHERE t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')
-  UNION ALL
-  SELECT 'enum label', e.oid::text, e.enumtypid::text, n.nspname, t.typname || '.' || e.enumlabel, ''
-  FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid JOIN pg_namespace n ON n.oid = t.typnamespace
-  UNION ALL
-  SELECT 'schema', oid::text, '', nspname, '', '' FROM pg_namespace
-  UNION ALL
-  SELECT 'large object', oid::text, '', 'large objects', oid::text, '' FROM pg_largeobject_metadata
-) AS object
-WHERE schema !~ '^pg_' AND schema <> 'information_schema'
-"""
-
-#: Rows that this session inserted, updated and deleted so far, cascades and triggers included; pages of large objects too.
-COUNTERS = """
-SELECT relid::text, schemaname::text, relname::text, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_xact_all_tables
-WHERE n_tup_ins + n_tup_upd + n_tup_del > 0
-  AND (schemaname !~ '^pg_' AND schemaname <> 'information_schema' OR relid = 'pg_catalog.pg_largeobject'::regclass)
-"""
-LARGE_OBJECTS = "pg_catalog.pg_largeobject"
-
-#: Where a sequence stands; one that was set back with is_called = false gives out its last value again.
-SEQUENCE = """
-SELECT {key}, (last_value - CASE WHEN is_called THEN 0 ELSE sign(seqincrement)::bigint END) * sign(seqincrement)::bigint
-FROM {name}, pg_sequence WHERE seqrelid = {key}
-"""
-
-STORED = frozenset({"table", "column", "materialized view", "foreign table", "sequence"})
 OUTSIDE = "env.py"  #: what is sent before the first revision and after the last one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thing:
-    """One object of the catalog, as STATE reads it."""
-
-    kind: str
-    parent: str
-    schema: str
-    name: str
-    storage: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +47,12 @@ class Measured:
     statements: list[Statement] = field(default_factory=list)
     changes: dict[str, RowChange] = field(default_factory=dict)  #: by OID
     gone: list[str] = field(default_factory=list)  #: ids of STATE that the database had before the plan and has no more
-    rewritten: list[str] = field(default_factory=list)  #: ids of tables whose storage was replaced
-    emptied: list[Emptied] = field(default_factory=list)  #: the same, with their rows counted
+    rewritten: list[str] = field(default_factory=list)  #: ids of tables and materialized views whose storage was replaced
+    emptied: list[Emptied] = field(default_factory=list)  #: tables of these, with their rows counted
     overwritten: list[Loss] = field(default_factory=list)
+    #: OID → rows of before that are gone because it deleted rows or emptied the table; only of tables that were compared.
+    rows_lost: dict[str, int] = field(default_factory=dict)
+    rows_held: dict[str, int] = field(default_factory=dict)  #: OID → the rows that a table held before it was emptied
     moved_back: list[Loss] = field(default_factory=list)
     seconds: float = 0.0
     locks: list[LockHeld] = field(default_factory=list)
@@ -102,7 +61,10 @@ class Measured:
 
     @property
     def rows(self) -> tuple[RowChange, ...]:
-        return tuple(self.changes.values())
+        removed = {key for key, change in self.changes.items() if change.deleted or key in self.rows_held}
+        return tuple(
+            replace(change, lost=self.rows_lost.get(key)) if key in removed else change for key, change in self.changes.items()
+        )
 
     def held_up(self, is_version_table: Callable[[str], bool], manifest: Manifest) -> dict[str, Any]:
         """Return the fields of `RevisionEffects` about locks and storage; the backup's rows, where it counted them."""
@@ -136,6 +98,8 @@ class Measurement:
         self.sequences_at_start: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
         self._counters: dict[str, tuple[int, int, int]] = {}
+        self._over = ""
+        self._undid_something = False
         self._started = 0.0
 
     def open(self, session: Session) -> None:
@@ -143,6 +107,7 @@ class Measurement:
         self.base = self.now = state(session)
         self._counters = counters(session, self.base, {})
         self.sequences_at_start = self._sequences = self._read_sequences(session)
+        self._over = session.query(OVER)[0][0]
 
     def start(self, revision: str) -> None:
         self.revisions.append(Measured(revision=revision))
@@ -162,7 +127,8 @@ class Measurement:
         replaced = [key for key, thing in self.now.items() if self._is_rewritten(key, thing, before)]
         part.rewritten += replaced
         if self.count_rows:
-            part.emptied += [self._emptied(session, key) for key in replaced]
+            part.emptied += [self._emptied(session, key) for key in replaced if self.now[key].kind == "table"]
+            self._undid_something |= session.query(OVER)[0][0] != self._over
         before_them, self._sequences = self._sequences, self._read_sequences(session)
         part.moved_back += [
             Loss(kind="sequence", name=f"{self.base[key].schema}.{self.base[key].name}", how="moved back")
@@ -183,7 +149,7 @@ class Measurement:
             )
 
     def _is_rewritten(self, key: str, thing: Thing, before: Mapping[str, Thing]) -> bool:
-        return thing.kind == "table" and key in self.base and key in before and thing.storage != before[key].storage
+        return thing.kind in WITH_ROWS and key in self.base and key in before and thing.storage != before[key].storage
 
     def _emptied(self, session: Session, key: str) -> Emptied:
         thing = self.now[key]
@@ -202,12 +168,21 @@ class Measurement:
         changes = [part.changes[relid] for part in (self.outside, *self.revisions) if relid in part.changes]
         return sum(one.inserted for one in changes), sum(one.deleted for one in changes)
 
+    def was_rewritten(self, relid: str) -> bool:
+        return any(relid in part.rewritten for part in (self.outside, *self.revisions))
+
     def altered_tables(self) -> set[str]:
-        """Return the tables that existed before and are still there, and whose values may read differently now."""
+        """Return the tables that existed before and are still there, and whose values may read differently now.
+
+        Those too that only had rows deleted, where these may be there again: other rows came in, or something was undone.
+        """
         parts = (self.outside, *self.revisions)
-        updated = {key for part in parts for key, change in part.changes.items() if change.updated}
-        touched = updated | {key for part in parts for key in part.rewritten}
-        return {key for key in touched if key in self.base and key in self.now}
+        touched = {key for part in parts for key in part.rewritten}
+        for key, change in ((key, change) for part in parts for key, change in part.changes.items()):
+            inserted, deleted = self.turnover(key)
+            if change.updated or (deleted and (inserted or self._undid_something or change.table == LARGE_OBJECTS)):
+                touched.add(key)
+        return {key for key in touched if (key in self.base and key in self.now) or key == LARGE_OBJECTS_OID}
 
     def path_now(self, path: tuple[str, ...]) -> tuple[str, ...] | None:
         """Return what a table or column is called now that was called so before the plan; None: it is gone."""
@@ -218,25 +193,3 @@ class Measurement:
         if thing.kind == "column":
             return (thing.schema, (things or self.base)[thing.parent].name, thing.name)
         return (thing.schema, thing.name) if thing.kind in STORED else None
-
-
-def sequences_query(things: Mapping[str, Thing], keys: Iterable[str]) -> str:
-    return " UNION ALL ".join(SEQUENCE.format(key=key, name=quoted(things[key].schema, things[key].name)) for key in keys)
-
-
-def state(session: Session) -> dict[str, Thing]:
-    """Return the catalog by id. An OID is unique in its own catalog only: what is no relation or column says its kind too."""
-    return {
-        key if kind in STORED else f"{kind} {key}": Thing(kind=kind, parent=parent, schema=schema, name=name, storage=storage)
-        for kind, key, parent, schema, name, storage in session.query(STATE)
-    }
-
-
-def counters(session: Session, base: Mapping[str, Thing], names: dict[str, str]) -> dict[str, tuple[int, int, int]]:
-    """Return the row counters by OID, and put into `names` what each table is called: before the plan, if it was there."""
-    found = {}
-    for relid, schema, table, inserted, updated, deleted in session.query(COUNTERS):
-        was = base.get(relid)
-        names[relid] = f"{was.schema}.{was.name}" if was else f"{schema}.{table}"
-        found[relid] = (inserted, updated, deleted)
-    return found

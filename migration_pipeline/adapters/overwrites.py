@@ -1,20 +1,28 @@
-"""Counts the values that a plan overwrites: copies the tables that it changes, inside its transaction, and compares.
+"""Counts the rows and values that a plan loses in what it changes: copies it at the start of the transaction, and compares.
 
-A table that the plan does not change costs nothing: which ones it does is known from a first run of the rehearsal. Copies
-hold texts: what reads the same is the same, whatever a type calls equal, and a type that the plan drops stands in no way.
+What the plan does not change costs nothing: which tables it does is known from a first run of the rehearsal. Copies hold
+texts: what reads the same is the same, whatever a type or a collation calls equal, and a type that the plan drops stands in
+no way. What is there again, value for value, is not lost, whatever the counters of PostgreSQL say was deleted meanwhile.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
+from migration_pipeline.adapters import large_objects, whole_rows
 from migration_pipeline.adapters.alembic_project import QueryFailed, Session
-from migration_pipeline.adapters.measurement import Thing
+from migration_pipeline.adapters.inventory import LARGE_OBJECTS_OID, Thing
+from migration_pipeline.adapters.measurement import Measured, Measurement
 from migration_pipeline.adapters.transaction import quoted
-from migration_pipeline.domain.effects import Loss
+from migration_pipeline.adapters.whole_rows import Column
+from migration_pipeline.domain.effects import Loss, RowChange
 
 PRIMARY_KEY = "SELECT unnest(indkey)::int FROM pg_index WHERE indrelid = {relation} AND indisprimary"
+POPULATED = "SELECT relispopulated FROM pg_class WHERE oid = {relation}"
+
+#: How a value reads depends on these, and a revision may set them (https://www.postgresql.org/docs/current/runtime-config-client.html).
+READING = ("TimeZone", "DateStyle", "IntervalStyle", "extra_float_digits", "bytea_output", "lc_monetary", "search_path")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +30,7 @@ class Copy:
     """A table as it was before the plan: a temporary table of texts whose columns are named by their old numbers."""
 
     relation: str  #: OID
-    name: tuple[str, str]  #: as it was called before the plan
+    thing: Thing
     key: tuple[int, ...]  #: column numbers of the primary key; empty: rows are told apart by their values alone
     columns: Mapping[int, Thing]
 
@@ -30,137 +38,181 @@ class Copy:
     def table(self) -> str:
         return f"pg_temp.migration_pipeline_before_{self.relation}"
 
+    @property
+    def name(self) -> str:
+        return f"{self.thing.schema}.{self.thing.name}"
+
 
 @dataclass(frozen=True, kw_only=True)
-class _Column:
-    """A column that was there before and still is: how its value is read from the copy, and from the table now."""
+class Found:
+    """What reads differently than in the copy."""
 
-    number: int
-    before: Thing
-    now: Thing
-
-    @property
-    def old(self) -> str:
-        return f"b.c{self.number}"
-
-    @property
-    def text(self) -> str:
-        return f"{_name(self.now.name)}::text"
+    before: int = 0  #: rows
+    after: int = 0
+    missing: int = 0  #: old rows of which no row of the same key, or no row with the same values, is there
+    #: How many old non-null values read differently, by column; without a key: in any row.
+    values: Mapping[str, int] = field(default_factory=dict)
+    is_keyed: bool = True
 
     @property
-    def cast_back(self) -> str:
-        """The value in its old type: 1.50 that is 1.500 now is the same number."""
-        return self.text if self.before.storage == self.now.storage else f"({_name(self.now.name)}::{self.before.storage})::text"
+    def rows_at_most(self) -> int:
+        """So many old rows are gone or changed, at most."""
+        return self.missing + (sum(self.values.values()) if self.is_keyed else 0)
 
 
-def copy(session: Session, relations: Iterable[str], base: Mapping[str, Thing]) -> list[Copy]:
-    """Copy tables, at the start of the transaction."""
-    copies = []
-    for relation in relations:
-        thing = base[relation]
-        columns = {int(key.partition(".")[2]): one for key, one in base.items() if key.startswith(f"{relation}.")}
-        if not columns:
-            continue
-        key = tuple(row[0] for row in session.query(PRIMARY_KEY.format(relation=relation)))
-        chosen = ", ".join(f"{_name(one.name)}::text AS c{number}" for number, one in columns.items())
-        table = quoted(thing.schema, thing.name)
-        session.query(
-            f"CREATE TEMPORARY TABLE migration_pipeline_before_{relation} ON COMMIT DROP AS SELECT {chosen} FROM ONLY {table}"
-        )
-        copies.append(Copy(relation=relation, name=(thing.schema, thing.name), key=key, columns=columns))
-    return copies
+class Comparison:
+    """Follows the tables that were copied at the start of a run, part by part."""
 
+    def __init__(self, copies: Iterable[Copy], settings: tuple[str, ...], *, large_objects_copied: bool) -> None:
+        self._copies = tuple(copies)
+        self._settings = settings  #: under which they were made
+        self._large_objects_copied = large_objects_copied
+        self._told: dict[tuple[str, str], int] = {}  #: kind and name of a loss → how much is told already
+        #: relation → revision → rows that it emptied the table of; rows of before that are lost by that, or by deleting.
+        self._emptied: dict[str, dict[str, int]] = {}
+        self._gone: dict[str, dict[str, int]] = {}
 
-def compare(
-    session: Session, copies: Iterable[Copy], now: Mapping[str, Thing], turnover: Callable[[str], tuple[int, int]]
-) -> list[Loss]:
-    """Return what reads differently now: non-null values by column, or whole rows where no column can be named.
+    def measure(self, session: Session, run: Measurement, part: Measured) -> None:
+        """Add to a part what reads differently since it began. What it did not touch is not read again.
 
-    `turnover` tells the rows of a table that were inserted and deleted: what was deleted or truncated is counted as such.
-    """
-    found = []
-    for one in copies:
-        if one.relation not in now:
-            continue  # dropped, and counted as such
-        columns = [
-            _Column(number=number, before=thing, now=now[key])
-            for number, thing in one.columns.items()
-            if (key := f"{one.relation}.{number}") in now
+        What has a new storage already is read each time: TRUNCATE empties that in place, and no counter tells.
+        """
+        touched = [
+            one
+            for one in self._copies
+            if one.relation in run.now and (one.relation in part.changes or run.was_rewritten(one.relation))
         ]
-        if columns:
-            found += _compared(session, one, columns, now[one.relation], *turnover(one.relation))
-    return found
+        now = _settings(session)
+        _set(session, now, self._settings)
+        for one in touched:
+            self._take(session, one, run, part)
+        _set(session, self._settings, now)
+        if self._large_objects_copied and LARGE_OBJECTS_OID in part.changes:
+            part.rows_lost[LARGE_OBJECTS_OID] = large_objects.pages_lost(session)
+
+    def _take(self, session: Session, one: Copy, run: Measurement, part: Measured) -> None:
+        found = _compared(session, one, run.now)
+        if found is None:
+            return
+        inserted, deleted = run.turnover(one.relation)
+        # TRUNCATE and REFRESH are in no counter of deleted rows
+        emptied = max(0, found.before + inserted - deleted - found.after) if run.was_rewritten(one.relation) else 0
+        by_part, gone = self._emptied.setdefault(one.relation, {}), self._gone.setdefault(one.relation, {})
+        emptied_before = sum(rows for other, rows in by_part.items() if other != part.revision)
+        here = part.changes.get(one.relation, RowChange(table=one.name))
+        by_part[part.revision] = max(0, emptied - emptied_before)
+        # an old row that is whole again was not lost, and no more can have been than differ now
+        gone[part.revision] = part.rows_lost[one.relation] = min(by_part[part.revision] + here.deleted, found.rows_at_most)
+        if by_part[part.revision]:
+            added_before = (inserted - here.inserted) - (deleted - here.deleted)
+            part.rows_held[one.relation] = found.before + added_before - emptied_before
+        part.overwritten += self._new(_overwritten(one, found, accounted=sum(gone.values())))
+
+    def _new(self, losses: Iterable[Loss]) -> Iterable[Loss]:
+        """Yield what was not told of an earlier part."""
+        for loss in losses:
+            count, told = (loss.values or 0) + (loss.rows or 0), self._told.get((loss.kind, loss.name), 0)
+            self._told[loss.kind, loss.name] = max(count, told)
+            if count > told:
+                amount = count - told
+                yield replace(loss, values=amount) if loss.kind == "values" else replace(loss, rows=amount)
 
 
-def _compared(session: Session, one: Copy, columns: list[_Column], table: Thing, inserted: int, deleted: int) -> list[Loss]:
-    keyed = bool(one.key) and set(one.key) <= {column.number for column in columns}
-    statement = _with_key if keyed else _without_key
-    try:
-        before, after, missing, *counts = _guarded(session, statement(one, columns, table, cast_back=True))
-    except QueryFailed:  # a value that cannot be cast back
-        before, after, missing, *counts = _guarded(session, statement(one, columns, table, cast_back=False))
-    deleted += max(0, before + inserted - deleted - after)  # TRUNCATE is in no counter
-    schema, name = one.name
-    if not keyed and missing <= deleted:
-        return []  # every row is still there, as a whole, or was deleted
-    losses = [
-        Loss(kind="values", name=f"{schema}.{name}.{column.before.name}", how="overwritten", values=count)
-        for column, count in zip(columns, counts, strict=True)
-        if count
+def copy(session: Session, relations: Iterable[str], base: Mapping[str, Thing]) -> Comparison:
+    """Copy tables, at the start of the transaction."""
+    wanted = set(relations)
+    copies = [made for key in sorted(wanted & base.keys()) if (made := _copy(session, key, base)) is not None]
+    copied = LARGE_OBJECTS_OID in wanted and large_objects.copy(session)
+    return Comparison(copies, _settings(session), large_objects_copied=copied)
+
+
+def _settings(session: Session) -> tuple[str, ...]:
+    chosen = ", ".join(f"current_setting('{name}')" for name in READING)
+    return tuple(session.query(f"SELECT {chosen}")[0])
+
+
+def _set(session: Session, before: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    for name, was, value in zip(READING, before, wanted, strict=True):
+        if was != value:
+            session.query(f"SELECT set_config('{name}', {sql.Literal(value).as_string(None)}, true)")
+
+
+def _copy(session: Session, relation: str, base: Mapping[str, Thing]) -> Copy | None:
+    thing = base[relation]
+    columns = {int(key.partition(".")[2]): one for key, one in base.items() if key.startswith(f"{relation}.")}
+    if not columns or not session.query(POPULATED.format(relation=relation))[0][0]:
+        return None
+    key = tuple(row[0] for row in session.query(PRIMARY_KEY.format(relation=relation)))
+    chosen = ", ".join(f"{whole_rows.as_text(one.name)} AS c{number}" for number, one in columns.items())
+    table = quoted(thing.schema, thing.name)
+    session.query(
+        f"CREATE TEMPORARY TABLE migration_pipeline_before_{relation} ON COMMIT DROP AS SELECT {chosen} FROM ONLY {table}"
+    )
+    return Copy(relation=relation, thing=thing, key=key, columns=columns)
+
+
+def _overwritten(one: Copy, found: Found, *, accounted: int) -> Iterable[Loss]:
+    """Yield what is lost but for the rows that are accounted for: deleted, or the table emptied of them.
+
+    Non-null values by column, or whole rows where no column can be named.
+    """
+    if one.thing.kind == "materialized view":
+        if found.missing > accounted:
+            yield Loss(kind="rows", name=one.name, how="refreshed", rows=found.missing - accounted)
+        return
+    if not found.is_keyed and found.missing <= accounted:
+        return  # every other row is still there, as a whole
+    by_column = {name: count for name, count in found.values.items() if count}
+    for name, count in by_column.items():
+        yield Loss(kind="values", name=f"{one.name}.{name}", how="overwritten", values=count)
+    if found.missing > accounted and (found.is_keyed or not by_column):
+        yield Loss(kind="rows", name=one.name, how="overwritten", rows=found.missing - accounted)
+
+
+def _compared(session: Session, one: Copy, now: Mapping[str, Thing]) -> Found | None:
+    """Compare a table with its copy; None where it has none of the old columns: that is told as such."""
+    table = now[one.relation]
+    columns = [
+        Column(number=number, name=now[key].name, before=thing, is_as_before=now[key].storage == thing.storage)
+        for number, thing in one.columns.items()
+        if (key := f"{one.relation}.{number}") in now
     ]
-    if missing > deleted and (keyed or not losses):
-        losses.append(Loss(kind="rows", name=f"{schema}.{name}", how="overwritten", rows=missing - deleted))
-    return losses
+    if not columns:
+        return None
+    if not session.query(POPULATED.format(relation=one.relation))[0][0]:
+        ((before,),) = session.query(f"SELECT count(*) FROM {one.table}")
+        return Found(before=before, missing=before, is_keyed=False)
+    ((before, after),) = session.query(
+        f"SELECT (SELECT count(*) FROM {one.table}), (SELECT count(*) FROM ONLY {quoted(table.schema, table.name)})"
+    )
+    keyed = bool(one.key) and set(one.key) <= {column.number for column in columns}
+    count = _by_key if keyed else _as_multisets
+    try:
+        missing, *counts = count(session, one, columns, table, cast_back=True)
+    except QueryFailed:  # a value that cannot be cast back
+        missing, *counts = count(session, one, columns, table, cast_back=False)
+    values = {column.before.name: number for column, number in zip(columns, counts, strict=True)}
+    return Found(before=before, after=after, missing=missing, values=values, is_keyed=keyed)
 
 
-def _with_key(one: Copy, columns: list[_Column], table: Thing, *, cast_back: bool) -> str:
+def _by_key(session: Session, one: Copy, columns: list[Column], table: Thing, *, cast_back: bool) -> list[int]:
     """Compare row by row: first how many old rows have no row of their key now, then each column's changed values."""
-    now = ", ".join(f"{_now(column, cast_back=cast_back)} AS n{column.number}" for column in columns)
+    now = ", ".join(f"{column.now(cast_back=cast_back)} AS n{column.number}" for column in columns)
     on = " AND ".join(f"a.n{number} = b.c{number}" for number in one.key)
     tests = [
         f"count(*) FILTER (WHERE a.here AND {column.old} IS NOT NULL AND a.n{column.number} IS DISTINCT FROM {column.old})"
         for column in columns
     ]
     source = f"SELECT true AS here, {now} FROM ONLY {quoted(table.schema, table.name)}"
-    return (
-        f"SELECT {_sizes(one, table)}, count(*) FILTER (WHERE a.here IS NULL), {', '.join(tests)} "
-        f"FROM {one.table} b LEFT JOIN ({source}) a ON {on}"
+    sentence = (
+        f"SELECT count(*) FILTER (WHERE a.here IS NULL), {', '.join(tests)} FROM {one.table} b LEFT JOIN ({source}) a ON {on}"
     )
-
-
-def _without_key(one: Copy, columns: list[_Column], table: Thing, *, cast_back: bool) -> str:
-    """Compare as multisets: first the whole rows that are gone, then each column's values."""
-    source = f"FROM ONLY {quoted(table.schema, table.name)}"
-
-    def gone(some: list[_Column], condition: str) -> str:
-        old = ", ".join(column.old for column in some)
-        now = ", ".join(_now(column, cast_back=cast_back) for column in some)
-        return f"(SELECT count(*) FROM (SELECT {old} FROM {one.table} b{condition} EXCEPT ALL SELECT {now} {source}) x)"
-
-    by_column = [gone([column], f" WHERE {column.old} IS NOT NULL") for column in columns]
-    return f"SELECT {', '.join([_sizes(one, table), gone(columns, ''), *by_column])}"
-
-
-def _sizes(one: Copy, table: Thing) -> str:
-    """Return how many rows there were, and how many there are."""
-    return f"(SELECT count(*) FROM {one.table}), (SELECT count(*) FROM ONLY {quoted(table.schema, table.name)})"
-
-
-def _now(column: _Column, *, cast_back: bool) -> str:
-    return column.cast_back if cast_back else column.text
-
-
-def _guarded(session: Session, sentence: str) -> list[int]:
-    """Run a query that may fail without ending the transaction."""
-    session.query("SAVEPOINT migration_pipeline_compare")
-    try:
+    with whole_rows.savepoint(session):
         ((*counts,),) = session.query(sentence)
-    except QueryFailed:
-        session.query("ROLLBACK TO SAVEPOINT migration_pipeline_compare")
-        raise
-    session.query("RELEASE SAVEPOINT migration_pipeline_compare")
     return counts
 
 
-def _name(name: str) -> str:
-    return sql.Identifier(name).as_string(None)
+def _as_multisets(session: Session, one: Copy, columns: list[Column], table: Thing, *, cast_back: bool) -> list[int]:
+    """Compare without a key: first how many old rows no row holds all values of, then each column's values."""
+    source = f"FROM ONLY {quoted(table.schema, table.name)}"
+    return whole_rows.lost(session, one.table, columns, source, cast_back=cast_back)

@@ -18,6 +18,7 @@ from migration_pipeline.domain.connection import Connection
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 LOCK_NOT_AVAILABLE = "55P03"
+UNSAFE_NEW_LABEL = "55P04"  # an enum label that was added in the same transaction is used in it
 CONNECTION_LOST = ("08", "57P01", "57P02", "57P03", "57P05")  #: what such a code begins with: an administrator, a crash
 LOST = "The connection to the server was lost."
 TRY_AGAIN = "find out what ended it, then run the same command again"
@@ -63,15 +64,20 @@ XACT_STATUS = "SELECT pg_xact_status(%s::text::xid8)"
 #: backend_xid is the lower half of the 64 bits that pg_current_xact_id() returns.
 BACKEND = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND backend_xid::text::numeric = %s::numeric %% 4294967296"
 
+BACKEND_BY_START = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND extract(epoch FROM backend_start)::text = %s"
+
 #: Limits that an application's role or database has are not meant for us: a snapshot is idle while pg_dump works in it.
 NO_LIMITS = """
 SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout',
   'idle_in_transaction_session_timeout', 'idle_session_timeout') AND setting <> '0'
 """
 
+#: Without those that somebody is building now.
 INVALID_INDEXES = """
 SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE NOT indisvalid AND c.relkind = 'i' ORDER BY 1
+WHERE NOT indisvalid AND c.relkind = 'i' AND NOT EXISTS (
+  SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid AND p.datname = current_database()
+) ORDER BY 1
 """
 
 
@@ -239,12 +245,15 @@ def outcome(connection: Connection, xid: str) -> str:
     return str(status)
 
 
-def end_backend(connection: Connection, pid: int, xid: str, *, patience_seconds: float = 10.0) -> bool:
-    """Cancel, then terminate the backend that holds our transaction; return whether it was seen gone."""
+def end_backend(
+    connection: Connection, pid: int, known_by: str, *, is_start: bool = False, patience_seconds: float = 10.0
+) -> bool:
+    """Cancel, then terminate a backend of ours, known by its transaction, or by its start; return whether it was seen gone."""
+    query = BACKEND_BY_START if is_start else BACKEND
     with session(connection, purpose="ends a backend") as opened:
         end = time.monotonic() + patience_seconds
         for attempt in range(1000):
-            (alive,) = one(opened, BACKEND, pid, xid)
+            (alive,) = one(opened, query, pid, known_by)
             if not alive:
                 return True
             if time.monotonic() > end:

@@ -50,7 +50,8 @@ class Limits:
     lock_timeout: timedelta
     transaction: timedelta
 
-    def statements(self, server_version: int) -> list[str]:
+    def statements(self, server_version: int, scope: str = "LOCAL") -> list[str]:
+        """Return the SET statements; `scope`: LOCAL for the transaction, SESSION where there is none."""
         whole = _milliseconds(self.transaction)
         settings = {
             "lock_timeout": _milliseconds(self.lock_timeout),
@@ -61,7 +62,7 @@ class Limits:
         }
         if server_version >= 170000:  # noqa: PLR2004 - PostgreSQL 17 has transaction_timeout
             settings["transaction_timeout"] = whole
-        return [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
+        return [f"SET {scope} {name} = {value}" for name, value in settings.items()]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,11 @@
-"""`migration-pipeline annotate`: the SAFETY comments that are missing, without a database."""
+"""`migration-pipeline annotate`: the SAFETY comments that are missing; without a database, unless it shall measure."""
 
 import contextlib
 import hashlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,8 +32,13 @@ STYLES = {"+": "green", "-": "red", "@": "cyan"}
 @click.command()
 @click.argument("revision", default="")
 @click.option("--write", is_flag=True, help="Write the comments into the files; without it they are only shown.")
+@click.option(
+    "--measured",
+    is_flag=True,
+    help="Rehearse the pending revisions on the newest backup, restored, and propose what was measured.",
+)
 @target_option
-def annotate(revision: str, write: bool, target: str | None) -> int:
+def annotate(revision: str, write: bool, measured: bool, target: str | None) -> int:
     """Propose the SAFETY comment for each revision that has none, or for REVISION alone; show the changes as a diff."""
     place = place_of(target)
     history = revision_files.read(place.project)
@@ -42,7 +48,7 @@ def annotate(revision: str, write: bool, target: str | None) -> int:
             evidence={"file": f"{history.culprit[0]}, line {history.culprit[1]}"} if history.culprit else {},
             next_step="mend the project until `alembic history` works, then: just annotate",
         )
-    made = _Made(place=place, version_table=history.version_table)
+    made = _Made(place=place, version_table=history.version_table, measured=_measured(target) if measured else {})
     for file in _wanted(history, revision):
         made.take(file)
     made.add_entries()
@@ -56,6 +62,14 @@ def annotate(revision: str, write: bool, target: str | None) -> int:
         terminal.note(f"left as it is: {proposals.in_text(one)}", "yellow")
     terminal.note(made.summary(written=write))
     return errors.Refusal.exit_code if made.left else 0
+
+
+def _measured(target: str | None) -> dict[str, Proposal]:
+    from migration_pipeline import annotating  # noqa: PLC0415 - what reaches the database, the other way need not wait for
+    from migration_pipeline.workplace import Workplace  # noqa: PLC0415
+
+    with contextlib.closing(Workplace(target=load(target), run_id="annotate")) as workplace:
+        return annotating.measured(workplace)
 
 
 @dataclass(kw_only=True)
@@ -140,6 +154,7 @@ class _Made:
 
     place: Place
     version_table: str
+    measured: Mapping[str, Proposal]  #: of the revisions that were rehearsed
     changes: list[_Change] = field(default_factory=list)
     left: list[Fault] = field(default_factory=list)  #: why a file is not touched
     _entries: dict[str, tuple[str, Proposal]] = field(default_factory=dict)
@@ -154,7 +169,9 @@ class _Made:
         if not annotation.is_missing:
             self.left += [found] if (found := self.place.fault(file, annotation)) else []
             return
-        proposal = proposals.propose(findings(file, self.version_table), sent=len(file.statements), unknown=file.unknown)
+        proposal = self.measured.get(file.revision) or proposals.propose(
+            findings(file, self.version_table), sent=len(file.statements), unknown=file.unknown
+        )
         if not revision_files.is_own(file.path, self.place.folders):
             self._entries[file.revision] = (hashlib.sha256(file.source).hexdigest(), proposal)
             return

@@ -16,9 +16,19 @@ from migration_pipeline.cli.options import json_option, load, target_option
     "--accept-locks", is_flag=True, help="Let tables be locked for longer than the Target allows; kept in the migration's record."
 )
 @click.option(
+    "--accept-non-transactional",
+    is_flag=True,
+    help="Run what no transaction holds by itself: it cannot be rolled back, the backup is the way back; kept in the record.",
+)
+@click.option(
     "--accept-protection-loss",
     is_flag=True,
     help="Let the plan take away what protects the data of a production Target; kept in the migration's record.",
+)
+@click.option(
+    "--without-concurrently",
+    is_flag=True,
+    help="Leave CONCURRENTLY out of what the revisions send, so that one transaction holds it; its locks are measured.",
 )
 @json_option
 def migrate(revision: str, target: str | None, as_json: bool, **options: bool) -> int:

@@ -291,6 +291,11 @@ class Outcome(StrEnum):
     BEGUN = "begun"  #: written before the upgrade; where it stays, nobody knows
     COMMITTED = "committed"
     FAILED = "failed"  #: rolled back, as looked at
+    PARTLY = "partly"  #: failed after some of its revisions, which are applied; `heads_after` says where
+
+
+#: What leaves revisions applied.
+APPLIED = frozenset({Outcome.COMMITTED, Outcome.PARTLY})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 
+from migration_pipeline.domain import segments
 from migration_pipeline.domain.locking import LockHeld
 from migration_pipeline.domain.schema import SchemaSnapshot
+from migration_pipeline.domain.segments import Segment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class RowChange:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    #: Rows of before that are gone, where rows were deleted or the table was emptied; None: nobody compared them.
+    lost: int | None = None
     #: False for a table that the plan itself made: what happens to its rows is no loss.
     existed: bool = True
 
@@ -55,6 +60,8 @@ class RevisionEffects:
     seconds: float
     #: Tables that were there before and whose storage was replaced, by TRUNCATE or by a rewrite.
     rewritten: tuple[str, ...] = ()
+    #: Tables that were emptied and hold every row of before again, with as many rows as they held. A live run may find as many.
+    put_back: tuple[Loss, ...] = ()
     #: Sentences about what could not be measured; a statement that no rule understands then counts as destructive.
     unmeasured: tuple[str, ...] = ()
     #: The table locks that its statements took; they last to the end of the whole plan. A live run does not read them.
@@ -64,6 +71,33 @@ class RevisionEffects:
     #: WAL that the whole server wrote meanwhile, whoever wrote it; None: it was not read.
     wal_bytes: int | None = None
 
+    def plus(self, other: "RevisionEffects") -> "RevisionEffects":
+        """Return what both did, as one."""
+        return replace(
+            self,
+            statements=self.statements + other.statements,
+            rows=self.rows + other.rows,
+            lost=self.lost + other.lost,
+            seconds=self.seconds + other.seconds,
+            rewritten=self.rewritten + other.rewritten,
+            put_back=self.put_back + other.put_back,
+            unmeasured=self.unmeasured + other.unmeasured,
+            locks=self.locks + other.locks,
+            rewritten_bytes={**self.rewritten_bytes, **other.rewritten_bytes},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsed:
+    """One segment of a plan, run on a restored copy of the backup."""
+
+    segment: Segment
+    revisions: tuple[RevisionEffects, ...]
+    outside: RevisionEffects  #: what env.py did before the first revision and after the last one
+    schema_after: SchemaSnapshot
+    heads_after: tuple[str, ...]
+    seconds: float
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
@@ -71,11 +105,34 @@ class Rehearsal:
 
     plan_fingerprint: str
     backup_id: str
-    revisions: tuple[RevisionEffects, ...]
-    outside: RevisionEffects  #: what env.py did before the first revision and after the last one
-    schema_after: SchemaSnapshot
-    heads_after: tuple[str, ...]
-    seconds: float
+    segments: tuple[Rehearsed, ...]  #: one, where a single transaction holds the whole plan
+
+    @property
+    def revisions(self) -> tuple[RevisionEffects, ...]:
+        return tuple(one for segment in self.segments for one in segment.revisions)
+
+    @property
+    def outside(self) -> RevisionEffects:
+        """What env.py did outside the revisions, in all segments."""
+        first, *others = (segment.outside for segment in self.segments)
+        return reduce(RevisionEffects.plus, others, first)
+
+    @property
+    def schema_after(self) -> SchemaSnapshot:
+        return self.segments[-1].schema_after
+
+    @property
+    def heads_after(self) -> tuple[str, ...]:
+        return self.segments[-1].heads_after
+
+    @property
+    def seconds(self) -> float:
+        return sum(segment.seconds for segment in self.segments)
+
+    @property
+    def why_not_atomic(self) -> tuple[str, ...]:
+        """Why the plan cannot be rolled back as a whole, as sentences; empty: it can."""
+        return segments.why_not_atomic(tuple(one.segment for one in self.segments))
 
     @property
     def lost(self) -> tuple[Loss, ...]:

@@ -181,6 +181,18 @@ def calls(*names: str, certain: bool) -> Finder:
     return find
 
 
+def unlinks(node: sql.Node) -> Iterator[Hit]:
+    """Find lo_unlink(): of objects that rows name, or of one that is written out, which may be the plan's own."""
+    argument = sql.unwrap(node.args[0]) if len(node.args) else node
+    while sql.kind(argument) == "TypeCast":
+        argument = sql.unwrap(argument.arg)
+    yield from calls("lo_unlink", certain=sql.kind(argument) != "A_Const")(node)
+
+
+def refreshes(node: sql.Node) -> Iterator[Hit]:
+    yield Hit(name=sql.relation(node.relation), certain=False)
+
+
 #: Functions that have rules of their own.
 JUDGED = frozenset({"setval", "lo_unlink", "lo_put", "lo_truncate", "lo_truncate64", "lowrite"})
 

@@ -32,7 +32,8 @@ def _of_loss(loss: effects.Loss) -> str:  # noqa: PLR0911 - a sentence a kind
     if loss.kind == "values":
         return f"{_count(loss.values or 0, 'value')} of {name} {_are(loss.values)} {_how(loss)}"
     if loss.kind == "rows":
-        return f"{_count(loss.rows or 0, 'row')} of {name} {_are(loss.rows)} {_how(loss)}"
+        of = "stored in" if loss.how == "refreshed" else "of"
+        return f"{_count(loss.rows or 0, 'row')} {of} {name} {_are(loss.rows)} {_how(loss)}"
     if loss.how == "moved back":
         return f"the {loss.kind} {name} is set back: it will give out numbers again"
     if loss.kind == "large objects" and loss.rows is None:
@@ -53,8 +54,9 @@ def _how(loss: effects.Loss) -> str:
 
 def _of_rows(rows: Sequence[effects.RowChange], told: set[str]) -> Iterator[str]:
     for change in rows:
-        if change.existed and change.deleted and change.table not in told:
-            yield f"{_count(change.deleted, 'row')} of {short(change.table)} {_are(change.deleted)} lost"
+        lost = change.deleted if change.lost is None else min(change.deleted, change.lost)
+        if change.existed and lost and change.table not in told:
+            yield f"{_count(lost, 'row')} of {short(change.table)} {_are(lost)} lost"
 
 
 def short(name: str) -> str:

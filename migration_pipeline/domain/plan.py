@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from migration_pipeline import errors
@@ -44,12 +44,14 @@ class Plan:
     version_table_schema: str | None = None
     folders: tuple[str, ...] = ()  #: where the project's env.py and revisions lie, with what these read: SQL, helpers
     folders_checksum: str = ""  #: SHA-256 of every file in them
+    #: Whether CONCURRENTLY is left out of what is sent, so that one transaction holds it; tables are locked for as long then.
+    without_concurrently: bool = False
 
     @property
     def fingerprint(self) -> str:
         """A hash of what would run, from where, on which database: a confirmation binds to it."""
         revisions = [[revision.id, revision.checksum] for revision in self.revisions]
-        meaning = [asdict(self.identity), self.current, revisions, self.folders_checksum]
+        meaning = [asdict(self.identity), self.current, revisions, self.folders_checksum, self.without_concurrently]
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -76,6 +78,15 @@ class Plan:
         """Return whether a schema-qualified name is that of Alembic's own table."""
         schema, _, table = name.rpartition(".")
         return table == self.version_table and self.version_table_schema in (None, schema)
+
+    def part(self, start: int, end: int) -> "Plan":
+        """Return the revisions from `start` up to `end` as a plan of their own; those before are applied when it begins."""
+        before = replace(self, revisions=self.revisions[:start])
+        return replace(self, current=before.heads if start else self.current, revisions=self.revisions[start:end])
+
+    def applied(self, heads: tuple[str, ...]) -> int | None:
+        """Return how many of its revisions are applied where these are the heads; None: heads that it does not come by."""
+        return next((count for count in range(len(self.revisions) + 1) if self.part(count, count).current == heads), None)
 
     def named(self, revision: str) -> Revision:
         return next(one for one in self.revisions if one.id == revision)

@@ -26,6 +26,8 @@ class Body:
     statements: tuple[sql.Parsed, ...]
     #: Texts that EXECUTE builds, with `…` for what only running tells.
     built: tuple[sql.Parsed, ...]
+    #: Those of them that run on a condition, in a loop, or where an exception may undo them, and nowhere else.
+    doubtful: frozenset[sql.Parsed] = frozenset()
     #: Why the block is not understood as a whole; empty when it is.
     opaque: tuple[str, ...]
     #: A COMMIT or ROLLBACK in the block.
@@ -59,6 +61,7 @@ def _read(text: str, language: str) -> Body:
     return Body(
         statements=tuple(reader.statements),
         built=tuple(reader.built),
+        doubtful=frozenset(reader.doubtful - reader.sure),
         opaque=tuple(dict.fromkeys(reader.opaque)),
         controls_transaction=reader.controls_transaction,
     )
@@ -90,52 +93,63 @@ class _Reader:
         self.statements: list[sql.Parsed] = []
         self.built: list[sql.Parsed] = []
         self.opaque: list[str] = []
+        self.doubtful: set[sql.Parsed] = set()
+        self.sure: set[sql.Parsed] = set()
         self.controls_transaction = False
 
     def walk(self, tree: Any) -> None:
-        stack: list[tuple[Any, bool]] = [(tree, False)]
+        stack: list[tuple[Any, bool, bool]] = [(tree, False, False)]
         while stack:
-            node, is_text = stack.pop()
+            node, is_text, is_doubtful = stack.pop()
             if isinstance(node, list):
-                stack.extend((item, False) for item in reversed(node))
+                stack.extend((item, False, is_doubtful) for item in reversed(node))
             elif isinstance(node, dict):
                 for name, value in reversed(node.items()):
                     if name == "PLpgSQL_expr":
-                        self._expression(value, is_text=is_text)
+                        self._expression(value, is_text=is_text, known=self.doubtful if is_doubtful else self.sure)
                         continue
+                    doubtful = is_doubtful or name in ON_CONDITION or (name == "PLpgSQL_stmt_block" and "exceptions" in value)
                     self.controls_transaction |= name in {"PLpgSQL_stmt_commit", "PLpgSQL_stmt_rollback"}
                     if name in {"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"}:
-                        stack.extend((part, key == "query") for key, part in reversed(value.items()))
+                        stack.extend((part, key == "query", doubtful) for key, part in reversed(value.items()))
                     else:
-                        stack.append((value, name == "dynquery"))
+                        stack.append((value, name == "dynquery", doubtful))
 
-    def _expression(self, expression: dict[str, Any], *, is_text: bool) -> None:
+    def _expression(self, expression: dict[str, Any], *, is_text: bool, known: set[sql.Parsed]) -> None:
         query, mode = expression.get("query", ""), expression.get("parseMode", STATEMENT)
         if is_text:
-            self._execute(query)
+            self._execute(query, known)
         elif mode == STATEMENT:
-            self._statement(query)
+            self._statement(query, known)
         else:
-            self._statement(f"SELECT {query if mode == EXPRESSION else _assigned(query)}")
+            self._statement(f"SELECT {query if mode == EXPRESSION else _assigned(query)}", known)
 
-    def _statement(self, text: str) -> None:
+    def _statement(self, text: str, known: set[sql.Parsed]) -> None:
         parsed = sql.parse(text, has_parameters=False)
         self.statements.append(parsed)
+        known.add(parsed)
         if parsed.tree is None:
             self.opaque.append("a statement of the block cannot be parsed")
 
-    def _execute(self, expression: str) -> None:
+    def _execute(self, expression: str, known: set[sql.Parsed]) -> None:
         parsed = sql.parse(f"SELECT {expression}", has_parameters=False)
         self.statements.append(parsed)  # the expression itself may call a function
         value = parsed.pieces[0].statement.target_list[0].res_target.val if parsed.pieces else None
         text = sql.string_of(value) if value is not None else None
         if text is not None:
-            self._statement(text)
+            self._statement(text, known)
             return
         self.opaque.append("EXECUTE runs a text that the block builds")
         pattern = _pattern(value) if value is not None else UNKNOWN_PART
         if pattern != UNKNOWN_PART:
             self.built.append(sql.parse(pattern, has_parameters=False))
+            known.add(self.built[-1])
+
+
+#: Statements whose parts may not run; a block whose exceptions are caught is another.
+ON_CONDITION = frozenset(
+    f"PLpgSQL_stmt_{name}" for name in ("if", "case", "loop", "while", "fori", "fors", "forc", "foreach_a", "dynfors")
+)
 
 
 def _assigned(query: str) -> str:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from migration_pipeline.domain import effects, finders, plpgsql, redaction, rules, safe_form, sql
+from migration_pipeline.domain import effects, finders, plpgsql, redaction, rules, safe_form, sql, understood
 from migration_pipeline.domain.created import Created, Origin
 from migration_pipeline.domain.finders import Hit, OfCommands
-from migration_pipeline.domain.put_back import PutBack
+from migration_pipeline.domain.put_back import PutBack, RolledBack
 from migration_pipeline.domain.rule import Grade, Rule, SafeForm
 from migration_pipeline.domain.sql import Name
-from migration_pipeline.domain.tokens import pg
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,17 @@ def predict(
     for statement in statements:
         parsed = sql.parse(statement.sql, statement.has_parameters)
         found += [(seen, statement) for seen in reader.read(parsed)]
-    return tuple(_findings(found, reader.put_back, sources or {}))
+    stand = [one for one in found if not (_can_be_undone(one[0].rule) and reader.rolled_back.takes(one[0].order))]
+    return tuple(_findings(stand, reader.put_back, sources or {}))
+
+
+#: Rules about what depends on rows, which counts on any; what else runs on a condition, the rehearsal tells for good.
+BY_ROWS = frozenset({"L11", "L13"})
+
+
+def _can_be_undone(rule: Rule) -> bool:
+    """Tell whether nothing is left of it after a rollback to a savepoint: setval() stays, and who knows of unknown functions."""
+    return rule.code != "L19" and rule.grade in {Grade.LOSES_DATA, Grade.LOSES_PROTECTION}
 
 
 def _findings(
@@ -114,7 +123,7 @@ class _Seen:
     text: str
     hits: list[Hit]
     node: sql.Node = None
-    order: int = 0
+    order: int = 0  #: 0: what it is about stays, whatever is rolled back
 
 
 Found = Iterator[_Seen]
@@ -126,28 +135,44 @@ class _Reader:
     def __init__(self, version_table: Name) -> None:
         self.created = Created()
         self.put_back = PutBack()
+        self.rolled_back = RolledBack()
         self.version_table = version_table
+        self._prepared: dict[str, sql.Piece] = {}
 
-    def read(self, parsed: sql.Parsed, *, in_block: bool = False) -> Found:
+    def read(self, parsed: sql.Parsed, *, doubtful: bool = False, in_block: bool = False) -> Found:
+        """Read a text; a doubtful one runs on a condition, or may be undone."""
         if parsed.tree is None:
             yield _Seen(rule=rules.UNPARSABLE, text=parsed.sql, hits=[_note("the text cannot be parsed")])
         for piece in parsed.pieces:
-            for node in piece.nodes:
-                yield from self._node(node, piece.text, in_block=in_block)
+            is_prepared = sql.kind(piece.statement) == "PrepareStmt"
+            if is_prepared:
+                self._prepared[piece.statement.name] = piece
+            for node in piece.nodes[:1] if is_prepared else piece.nodes:
+                yield from self._node(node, piece.text, doubtful=doubtful, in_block=in_block)
 
-    def _node(self, node: sql.Node, text: str, *, in_block: bool) -> Found:
+    def _node(self, node: sql.Node, text: str, *, doubtful: bool, in_block: bool) -> Found:
         kind = sql.kind(node)
         self.put_back.note(node, kind, surely=not in_block)
         if kind == "DoStmt":
             yield from self._block(node, text)
         for rule, found in _found_in(node, kind):
-            hits = [kept for hit in found if (kept := self._kept(hit, rule)) is not None]
+            hits = [kept for hit in found if (kept := self._kept(hit, rule, doubtful=doubtful)) is not None]
             if hits:
                 yield _Seen(rule=rule, text=text, hits=hits, node=node, order=self.put_back.order)
-        strange = _strange(node, kind)
-        if strange:
+        strange = understood.strange(node, kind)
+        if kind == "ExecuteStmt" and node.name in self._prepared:
+            yield from self._executed(node, doubtful=doubtful, in_block=in_block)
+        elif strange:
             yield _Seen(rule=rules.STRANGE, text=text, hits=[_note(strange)])
+        if not in_block:
+            self.rolled_back.note(node, kind, self.put_back.order)
         self.created.note(node, kind, surely=not in_block)
+
+    def _executed(self, execute: sql.Node, *, doubtful: bool, in_block: bool) -> Found:
+        """Read a prepared statement where it is executed: it runs there, and as often."""
+        prepared = self._prepared[execute.name]
+        for node in prepared.nodes[1:]:
+            yield from self._node(node, prepared.text, doubtful=doubtful, in_block=in_block)
 
     def _block(self, node: sql.Node, text: str) -> Found:
         block = plpgsql.body(node)
@@ -155,17 +180,19 @@ class _Reader:
             yield _Seen(rule=rules.OPAQUE, text=text, hits=[_note(sentence) for sentence in block.opaque])
         for inner in block.statements:
             if inner.tree is not None:  # the others are in `opaque`
-                yield from self.read(inner, in_block=True)
+                yield from self.read(inner, doubtful=inner in block.doubtful, in_block=True)
         for built in block.built:
             if built.tree is not None:
-                yield from self.read(built, in_block=True)
+                yield from self.read(built, doubtful=built in block.doubtful, in_block=True)
 
-    def _kept(self, hit: Hit, rule: Rule) -> Hit | None:
+    def _kept(self, hit: Hit, rule: Rule, *, doubtful: bool) -> Hit | None:
         """Return the hit as far as it stands: nothing that the plan made is lost by losing it."""
         if hit.kind == "other":
             return hit
         if rule.is_dml and self._is_version_table(hit.name):
             return None
+        if doubtful and rule.code not in BY_ROWS:
+            hit = replace(hit, certain=False)
         match self.created.origin(hit):
             case Origin.PLAN:
                 return None
@@ -205,38 +232,3 @@ def _found_in(node: sql.Node, kind: str) -> Iterator[tuple[Rule, Iterable[Hit]]]
 def _rules_for_commands(subtypes: frozenset[int]) -> tuple[tuple[Rule, OfCommands], ...]:
     known = RULES_BY_NODE["AlterTableStmt"]
     return tuple((rule, find) for rule, find in known if isinstance(find, OfCommands) and find.subtypes & subtypes)
-
-
-#: Statements that leave data as it is, or whose loss a rule finds. Everything else is strange.
-UNDERSTOOD = frozenset(
-    """AlterCollationStmt AlterDefaultPrivilegesStmt AlterDomainStmt AlterEnumStmt AlterEventTrigStmt AlterExtensionContentsStmt
-    AlterFunctionStmt AlterObjectDependsStmt AlterObjectSchemaStmt AlterOpFamilyStmt AlterOperatorStmt AlterOwnerStmt
-    AlterPolicyStmt AlterPublicationStmt AlterSeqStmt AlterStatsStmt AlterTSConfigurationStmt AlterTSDictionaryStmt
-    AlterTableMoveAllStmt AlterTableStmt AlterTypeStmt CallStmt CheckPointStmt ClosePortalStmt ClusterStmt CommentStmt
-    CompositeTypeStmt ConstraintsSetStmt CopyStmt CreateAmStmt CreateCastStmt CreateConversionStmt CreateDomainStmt
-    CreateEnumStmt CreateEventTrigStmt CreateExtensionStmt CreateFdwStmt CreateForeignServerStmt CreateForeignTableStmt
-    CreateFunctionStmt CreateOpClassStmt CreateOpFamilyStmt CreatePLangStmt CreatePolicyStmt CreatePublicationStmt
-    CreateRangeStmt CreateRoleStmt CreateSchemaStmt CreateSeqStmt CreateStatsStmt CreateStmt CreateTableAsStmt
-    CreateTransformStmt CreateTrigStmt CreateUserMappingStmt DeallocateStmt DeclareCursorStmt DefineStmt DeleteStmt DiscardStmt
-    DoStmt DropOwnedStmt DropStmt ExplainStmt FetchStmt GrantRoleStmt GrantStmt IndexStmt InsertStmt ListenStmt LockStmt
-    MergeStmt NotifyStmt PrepareStmt ReassignOwnedStmt RefreshMatViewStmt ReindexStmt RenameStmt ReplicaIdentityStmt RuleStmt
-    SecLabelStmt SelectStmt TransactionStmt TruncateStmt UnlistenStmt UpdateStmt VacuumStmt VariableSetStmt VariableShowStmt
-    ViewStmt""".split()  # noqa: SIM905 - a list to read, not to scan
-)
-
-_HARMLESS_COMMANDS = """AddColumn AddConstraint AddIdentity AddIndexConstraint AddInherit AddOf AlterColumnGenericOptions
-    AlterColumnType AlterConstraint AttachPartition ChangeOwner ClusterOn ColumnDefault DetachPartition DetachPartitionFinalize
-    DisableRowSecurity DisableRule DisableTrig DisableTrigAll DisableTrigUser DropCluster DropColumn DropConstraint
-    DropExpression DropIdentity DropInherit DropNotNull DropOf EnableAlwaysRule EnableAlwaysTrig EnableReplicaRule
-    EnableReplicaTrig EnableRowSecurity EnableRule EnableTrig EnableTrigAll EnableTrigUser ForceRowSecurity GenericOptions
-    NoForceRowSecurity ReplicaIdentity ResetOptions ResetRelOptions SetAccessMethod SetCompression SetExpression SetIdentity
-    SetLogged SetNotNull SetOptions SetRelOptions SetStatistics SetStorage SetTableSpace SetUnLogged ValidateConstraint"""
-UNDERSTOOD_COMMANDS = frozenset(getattr(pg, f"AT_{name}") for name in _HARMLESS_COMMANDS.split())
-
-
-def _strange(node: sql.Node, kind: str) -> str:
-    """Return what no rule knows about a statement, or ""."""
-    if kind == "AlterTableStmt":
-        unknown = [item.alter_table_cmd.subtype for item in node.cmds if item.alter_table_cmd.subtype not in UNDERSTOOD_COMMANDS]
-        return f"ALTER TABLE command {unknown[0]}" if unknown else ""
-    return "" if kind == "FuncCall" or kind in UNDERSTOOD else kind.removesuffix("Stmt")

@@ -51,17 +51,18 @@ def is_sure(finding: Finding) -> bool:
 def propose(findings: Sequence[Finding], *, sent: int, unknown: str | None) -> Proposal:
     """Propose what findings about `sent` statements mean; `unknown` says why these are not all."""
     if sure := [finding for finding in findings if is_sure(finding)]:
-        return _destructive(clause(sure))
+        return destructive(clause(sure))
     if unknown is not None:
-        return _destructive(NEEDS_A_REHEARSAL + unknown)
+        return destructive(NEEDS_A_REHEARSAL + unknown)
     if findings:
-        return _destructive(NEEDS_A_REHEARSAL + clause(findings))
+        return destructive(NEEDS_A_REHEARSAL + clause(findings))
     statements = f"{sent:,} statement{'' if sent == 1 else 's'}"
     why = f"none of its {statements} loses data" if sent > 1 else f"its {statements} loses no data" if sent else "it sends no SQL"
     return Proposal(declared=Declared.NON_DESTRUCTIVE, reason=why)
 
 
-def _destructive(reason: str) -> Proposal:
+def destructive(reason: str) -> Proposal:
+    """Return the proposal that is right wherever it is not known that nothing is lost."""
     return Proposal(declared=Declared.DESTRUCTIVE, reason=_one_line(reason))
 
 

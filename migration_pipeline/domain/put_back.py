@@ -79,3 +79,30 @@ class PutBack:
 CHECKED = frozenset({pg.CONSTR_FOREIGN, pg.CONSTR_CHECK})
 #: After one of these a name may be another object.
 RENAMES = frozenset({"RenameStmt", "AlterObjectSchemaStmt"})
+
+
+class RolledBack:
+    """The stretches of a plan that a ROLLBACK TO SAVEPOINT takes back."""
+
+    def __init__(self) -> None:
+        self._savepoints: list[tuple[str, int]] = []
+        self._undone: list[tuple[int, int]] = []
+
+    def note(self, node: sql.Node, kind: str, order: int) -> None:
+        if kind != "TransactionStmt":
+            return
+        if node.kind == pg.TRANS_STMT_SAVEPOINT:
+            self._savepoints.append((node.savepoint_name, order))
+            return
+        place = max((n for n, (name, _) in enumerate(self._savepoints) if name == node.savepoint_name), default=None)
+        if place is None:
+            return  # a driver set it: where, no text tells
+        if node.kind == pg.TRANS_STMT_ROLLBACK_TO:
+            self._undone.append((self._savepoints[place][1], order))
+            del self._savepoints[place + 1 :]
+        elif node.kind == pg.TRANS_STMT_RELEASE:
+            del self._savepoints[place:]
+
+    def takes(self, order: int) -> bool:
+        """Tell whether what stood at this place of the plan is taken back."""
+        return any(start < order < end for start, end in self._undone)

@@ -155,6 +155,8 @@ def _is_open(migration: Migration) -> bool:
 def _needs(migration: Migration, policy: RetentionPolicy, now: datetime) -> str:
     """Return why a migration still needs its backup; empty: it does not."""
     ended = migration.finished or migration.at
+    if migration.outcome is Outcome.PARTLY:
+        return f"its migration failed half-way on {_day(ended)}"
     if migration.outcome is Outcome.FAILED:
         return f"its migration failed on {_day(ended)}"
     if migration.outcome is not Outcome.COMMITTED:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
-from migration_pipeline.domain import effects, ledger, rules
+from migration_pipeline.domain import acquittal, effects, ledger, rules
 from migration_pipeline.domain.annotations import MISSING, Annotation, Declared, Source, line
 from migration_pipeline.domain.prediction import Finding, predict
 from migration_pipeline.domain.rules import RULES, Grade, Rule
@@ -45,21 +45,14 @@ class Verdict:
     @property
     def counted(self) -> tuple[Finding, ...]:
         """The findings that count as lost data, given what was measured."""
-        return tuple(finding for finding in self.predicted if _counts(finding, self.lost, self.unmeasured))
+        return tuple(
+            finding for finding in self.predicted if acquittal.counts(finding, self.lost, self.rows, unmeasured=self.unmeasured)
+        )
 
     @property
     def ledger(self) -> tuple[str, ...]:
         """What the rehearsal lost, as sentences."""
         return ledger.data_lost(self.lost or (), self.rows)
-
-
-def _counts(finding: Finding, lost: tuple[effects.Loss, ...] | None, unmeasured: tuple[str, ...]) -> bool:
-    was_measured = lost is not None and not unmeasured
-    if finding.grade is Grade.UNKNOWN:
-        return not was_measured
-    if finding.grade is not Grade.LOSES_DATA:
-        return False
-    return finding.certain or (lost is not None and not was_measured)
 
 
 @dataclass(frozen=True, kw_only=True)

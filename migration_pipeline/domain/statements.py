@@ -3,7 +3,7 @@
 A rehearsal runs beside other databases: what it may not send is in `domain/stops.py`, as data.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from migration_pipeline.domain import functions, plpgsql, sql, stops, tokens
 from migration_pipeline.domain.effects import Statement
@@ -35,6 +35,50 @@ def _stops(parsed: Parsed, *, rehearsing: bool) -> Iterator[Stop]:
                 yield Stop.of(StopKind.TRANSACTION_CONTROL, "COMMIT or ROLLBACK in a DO block")
     for words, is_block in unread:
         yield from stops.in_words(words, rehearsing=rehearsing, is_block=is_block)
+
+
+def runs_alone(parsed: Parsed) -> str:
+    """Return the command that no transaction holds, such as CREATE INDEX CONCURRENTLY, where it may run without one; or ""."""
+    if len(parsed.pieces) != 1:
+        return ""  # PostgreSQL would make one transaction of them
+    node = parsed.pieces[0].statement
+    check = stops.ALONE.get(sql.kind(node))
+    return check(node) if check else ""
+
+
+def without_concurrently(parsed: Parsed) -> str | None:
+    """Return a CREATE INDEX, DROP INDEX, REINDEX or DETACH as a transaction holds it; None: it is another command."""
+    if "CONCURRENTLY" not in runs_alone(parsed):
+        return None
+    word = next(token for _, token in tokens.scan(parsed.sql) or () if tokens.kind(token) == "CONCURRENTLY")
+    raw = parsed.sql.encode()
+    plain = (raw[: word.start] + raw[word.end :].lstrip()).decode()
+    return plain if parse(plain).tree is not None else None  # in parentheses it leaves none of PostgreSQL's behind
+
+
+def adds_label(parsed: Parsed) -> bool:
+    """Tell whether a text adds a label to an enum, and nothing else: others can use it once that is committed."""
+    return bool(parsed.pieces) and all(
+        sql.kind(piece.statement) == "AlterEnumStmt" and not piece.statement.old_val for piece in parsed.pieces
+    )
+
+
+def roads(sent: Iterable[Statement]) -> dict[str, str]:
+    """Return what is to be said of the revisions that send what no transaction holds."""
+    commands: dict[str, str] = {}
+    others: set[str] = set()
+    for one in sent:
+        parsed = parse(one.sql, one.has_parameters)
+        if command := runs_alone(parsed):
+            commands.setdefault(one.revision or "", command)
+        elif not is_read_only(parsed) and not adds_label(parsed):
+            others.add(one.revision or "")
+    return {
+        revision: f"refused: {command} stands beside what can be rolled back"
+        if revision in others
+        else f"runs by itself, for {command} cannot be rolled back: --accept-non-transactional"
+        for revision, command in commands.items()
+    }
 
 
 #: Settings that would undo what makes a connection read-only, or hide what happens on it.

@@ -119,6 +119,21 @@ OUTSIDE: dict[str, Check] = {
     "ClusterStmt": _if(lambda node: not node.HasField("relation"), "CLUSTER without a table"),
 }
 
+
+def _vacuum(node: sql.Node) -> str:
+    return "VACUUM" if node.is_vacuumcmd and sql.option(node.options, "full") is None else ""
+
+
+#: What a revision may do outside a transaction, once that is accepted: it loses nothing, and no lock of it stops reads or
+#: writes. The others hold tables for as long as nobody can measure, or reach past the database.
+ALONE: dict[str, Check] = {
+    "IndexStmt": OUTSIDE["IndexStmt"],
+    "DropStmt": OUTSIDE["DropStmt"],
+    "ReindexStmt": lambda node: "REINDEX CONCURRENTLY" if sql.option(node.params, "concurrently") else "",
+    "AlterTableStmt": OUTSIDE["AlterTableStmt"],
+    "VacuumStmt": _vacuum,
+}
+
 #: Objects that all databases of a cluster share (https://www.postgresql.org/docs/current/catalogs-overview.html).
 SHARED = {
     pg.OBJECT_DATABASE: "DATABASE",

@@ -7,6 +7,7 @@ from migration_pipeline import errors
 from migration_pipeline.adapters import attempts, losses
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.domain.connection import Connection
+from migration_pipeline.domain.segments import Segment
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.corpus import running, truth
 from migration_pipeline_tests.corpus.running import LIMITS, PLAN, Judged
@@ -27,9 +28,13 @@ def measured(world, case, folder):
     project = Project(config=project_folder / "alembic.ini", python=sys.executable, live=connection)
     plan = replace(PLAN, revisions=(replace(PLAN.revisions[0], path=str(file)),))
     try:
-        ran, _ = attempts.rehearse(project, connection, plan, LIMITS, lambda _revision: None)
+        ran, _ = attempts.rehearse(
+            project, connection, Segment(plan=plan), LIMITS, lambda _revision: None, role=None, is_part=False
+        )
     except (errors.CannotRollBack, errors.NotAllowed) as error:
         return Judged(loses_data=True, stopped=str(error).splitlines()[0])
+    except attempts.Cut as cut:
+        return Judged(loses_data=True, stopped=cut.command)
     finally:
         truth.restore_sequences(world.reader, world.before)
     effects = losses.effects(ran.parts, ran.base, lambda query: world.reader.execute(query).fetchall(), plan.is_version_table)

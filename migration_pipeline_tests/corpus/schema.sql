@@ -151,3 +151,12 @@ INSERT INTO intern_notes VALUES (1, 'mine');
 ALTER TABLE intern_notes OWNER TO corpus_intern;
 DO $$ BEGIN CREATE ROLE corpus_guest; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 GRANT SELECT ON patients TO corpus_guest;
+
+CREATE TABLE keyless_notes (ward text, nurse text, note text);
+INSERT INTO keyless_notes VALUES ('a', NULL, 'x'), ('a', NULL, 'x'), (NULL, 'ann', 'x'), (NULL, NULL, 'x'), ('b', 'bob', NULL);
+CREATE TABLE grown (id int PRIMARY KEY, what text);
+INSERT INTO grown VALUES (1, 'a'), (2, 'b');
+CREATE MATERIALIZED VIEW grown_view AS SELECT id, what FROM grown;
+CREATE UNIQUE INDEX ON grown_view (id);
+INSERT INTO grown VALUES (3, 'c');
+CREATE UNIQUE INDEX ON past_census (what);

@@ -13,6 +13,7 @@ from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain import ledger
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.plan import Identity
+from migration_pipeline.domain.segments import Segment
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import make_database
 
@@ -72,7 +73,7 @@ def measure(world, tmp_path):
         project = Project(config=folder / "alembic.ini", python=sys.executable, live=connection)
         identity = Identity(target="t", database="d", system_identifier="1", oid=1)
         plan = pending.plan(project, connection, identity, "head")
-        ran, _ = attempts.rehearse(project, connection, plan, LIMITS, lambda _revision: None)
+        ran, _ = attempts.rehearse(project, connection, Segment(plan=plan), LIMITS, lambda _revision: None)
         with postgres.session(connection, purpose="counts") as opened:
             revision, outside = losses.effects(
                 ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table

@@ -62,8 +62,6 @@ NOT_TRANSACTIONAL = [
     ("raw_cursor_commit", "COMMIT would end or take over the transaction that the pipeline holds"),
     ("prepare_transaction", "PREPARE TRANSACTION would end or take over the transaction that the pipeline holds"),
     ("rolls_back", "it ends the transaction itself: rollback()"),
-    ("autocommit_block", "it uses autocommit_block()"),
-    ("concurrent_index", "it uses autocommit_block()"),
     ("second_connection", "it opens a second connection"),
 ]
 

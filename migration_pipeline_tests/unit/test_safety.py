@@ -96,7 +96,36 @@ def test_every_rule_has_a_code_of_its_own_and_says_everything():
         ("ALTER TABLE a ALTER b SET DEFAULT make_id()", []),
         ("SELECT query_to_xml('DELETE FROM a', true, true, '')", ["U03 query_to_xml"]),
         ("EXECUTE prepared", ["U04 Execute"]),
-        ("PREPARE p AS DELETE FROM a", ["L11 a"]),
+        ("PREPARE p AS DELETE FROM a", []),
+        ("PREPARE p AS DELETE FROM a; PREPARE q AS SELECT 1; EXECUTE q", []),
+        ("PREPARE p AS DELETE FROM a; EXPLAIN EXECUTE p", []),
+        ("PREPARE p AS DELETE FROM a; EXECUTE p", ["L11 a"]),
+        ("PREPARE p (int) AS DELETE FROM a WHERE id = $1; EXECUTE p (1); EXECUTE p (2)", ["L11 a", "L11 a"]),
+        ("PREPARE p AS DELETE FROM a; DO $$ BEGIN EXECUTE 'EXECUTE p'; END $$", ["L11 a"]),
+        ("PREPARE p AS DELETE FROM a; CREATE TABLE b AS EXECUTE p", ["L11 a"]),
+        ("DEALLOCATE p; PREPARE p AS DELETE FROM a; DEALLOCATE p; EXECUTE q", ["U04 Execute"]),
+        ("REFRESH MATERIALIZED VIEW v", ["L23? v"]),
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY s.v", ["L23? s.v"]),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1; REFRESH MATERIALIZED VIEW v WITH NO DATA", []),
+        ("SELECT lo_unlink(scan) FROM a", ["L21 lo_unlink"]),
+        ("SELECT lo_unlink($1)", ["L21 lo_unlink"]),
+        ("SELECT pg_catalog.lo_unlink('4711'::oid)", ["L21? 4711"]),
+        ("DO $$ BEGIN IF x THEN DROP TABLE a; DELETE FROM b; END IF; DROP TABLE c; END $$", ["L01? a", "L11 b", "L01 c"]),
+        ("DO $$ BEGIN DROP TABLE a; EXCEPTION WHEN OTHERS THEN DROP TABLE b; END $$", ["L01? a", "L01? b"]),
+        ("DO $$ BEGIN BEGIN DROP TABLE a; END; DROP TABLE b; END $$", ["L01 a", "L01 b"]),
+        ("DO $$ BEGIN IF x THEN TRUNCATE a; END IF; TRUNCATE b; END $$", ["L12? a", "L12 b"]),
+        ("DO $$ BEGIN IF x THEN DROP TABLE a; END IF; DROP TABLE a; END $$", ["L01 a", "L01 a"]),
+        ("ALTER ROLE x BYPASSRLS", []),
+        ("ALTER ROLE x SET search_path = s", []),
+        ("DROP ROLE x", []),
+        ("SAVEPOINT s; DROP TABLE a; ROLLBACK TO s", []),
+        ("SAVEPOINT s; DROP TABLE a; ROLLBACK TO s; DROP TABLE b", ["L01 b"]),
+        ("SAVEPOINT s; DROP TABLE a; RELEASE s", ["L01 a"]),
+        ("SAVEPOINT s; DROP TABLE a; ROLLBACK TO other", ["L01 a"]),
+        ("SAVEPOINT s; DROP TABLE a; SAVEPOINT s; DROP TABLE b; ROLLBACK TO s; DROP TABLE c", ["L01 a", "L01 c"]),
+        ("SAVEPOINT s; DROP TABLE a; SAVEPOINT s; RELEASE s; ROLLBACK TO s", []),
+        ("SAVEPOINT s; DROP TABLE a; RELEASE s; ROLLBACK TO s", ["L01 a"]),
+        ("SAVEPOINT s; SELECT setval('q', 1), tidy(); ROLLBACK TO s", ["L19? q", "U03 tidy"]),
         ("EXPLAIN DELETE FROM a", []),
         ("EXPLAIN ANALYZE DELETE FROM a", ["L11 a"]),
         ("COPY (SELECT tidy()) TO STDOUT", ["U03 tidy"]),
@@ -122,7 +151,7 @@ def test_loss_is_predicted(text, expected):
         "CREATE TABLE a (id serial PRIMARY KEY, x int DEFAULT tidy())", "CREATE INDEX i ON a (lower(x))", "CREATE SCHEMA s",
         "CREATE TYPE e AS ENUM ('DELETE')", "CREATE SEQUENCE s", "CREATE EXTENSION hstore", "CREATE POLICY p ON a USING (allowed())",
         "INSERT INTO a (x) VALUES (1), (lower('X'))", "INSERT INTO a VALUES (1) ON CONFLICT DO NOTHING", "SELECT extract(year FROM now())",
-        "SET LOCAL lock_timeout = '5s'", "LOCK TABLE a", "ANALYZE a", "REFRESH MATERIALIZED VIEW v", "SAVEPOINT s", "RELEASE s",
+        "SET LOCAL lock_timeout = '5s'", "LOCK TABLE a", "ANALYZE a", "SAVEPOINT s", "RELEASE s",
         "SHOW x", "REINDEX TABLE a", "ALTER SEQUENCE s OWNED BY a.x", "ALTER INDEX i RENAME TO j", "DROP FUNCTION f()", "DROP TRIGGER t ON a",
         "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_type) THEN CREATE TYPE e AS ENUM ('x'); END IF; END $$", "COPY a FROM STDIN",
         "DO $$ BEGIN EXECUTE 'COMMENT ON TABLE a IS ''x'''; RAISE NOTICE 'done'; END $$", "ALTER DOMAIN d ADD CHECK (value > 0)",
@@ -214,6 +243,7 @@ DROP = Statement(sql="ALTER TABLE patients DROP COLUMN allergy", revision="a1b2c
 ADD = Statement(sql="ALTER TABLE patients ADD COLUMN note text", revision="a1b2c3")
 UPDATE = Statement(sql="UPDATE patients SET name = upper(name)", revision="a1b2c3")
 UNKNOWN = Statement(sql="SELECT tidy_up()", revision="a1b2c3")
+DELETE = Statement(sql="DELETE FROM visits WHERE day > now()", revision="a1b2c3")
 NON_DESTRUCTIVE = Annotation(declared=Declared.NON_DESTRUCTIVE)
 DESTRUCTIVE = Annotation(declared=Declared.DESTRUCTIVE)
 LOST_COLUMN = Loss(kind="column", name="public.patients.allergy", how="dropped", values=48213)
@@ -337,6 +367,23 @@ def test_a_value_in_safety_toml_is_changed_there():
         (replace(DROP, sql="DROP TABLE IF EXISTS gone"), ran(), False),
         (replace(DROP, sql="DROP TABLE IF EXISTS gone"), ran(unmeasured=("x",)), True),
         (replace(DROP, sql="ALTER TABLE t DISABLE TRIGGER ALL"), None, False),
+        (DELETE, ran(DELETE, rows=(RowChange(table="public.visits", deleted=5, lost=0),)), False),
+        (DELETE, ran(DELETE, rows=(RowChange(table="public.visits", deleted=5, lost=1),)), True),
+        (DELETE, ran(DELETE, rows=(RowChange(table="public.visits", deleted=5),)), True),
+        (DELETE, ran(DELETE, rows=(RowChange(table="public.others", deleted=5, lost=0),)), True),
+        (DELETE, ran(DELETE, rows=(RowChange(table="public.visits", deleted=5, lost=0),), unmeasured=("x",)), True),
+        (
+            replace(DELETE, sql="TRUNCATE visits, archive"),
+            ran(rows=(RowChange(table="public.visits", inserted=5, lost=0),)),
+            True,
+        ),
+        (replace(DELETE, sql="DROP SCHEMA s CASCADE"), ran(lost=(Loss(kind="schema", name="s", how="dropped"),)), False),
+        (replace(DELETE, sql="DROP SCHEMA s, t CASCADE"), ran(lost=(Loss(kind="schema", name="s", how="dropped"),)), True),
+        (
+            replace(DELETE, sql="DROP SCHEMA s CASCADE"),
+            ran(lost=(Loss(kind="schema", name="s", how="dropped"), Loss(kind="table", name="s.t", how="dropped", rows=0))),
+            True,
+        ),
     ],
 )
 def test_a_non_destructive_revision_is_refused_when_data_is_lost(statement, measured, is_refused):

@@ -102,6 +102,24 @@ REFRESH MATERIALIZED VIEW past_census;
 REFRESH MATERIALIZED VIEW past_census WITH NO DATA;
 -- @ fill_matview: It holds rows for the first time.
 REFRESH MATERIALIZED VIEW never_filled;
+-- @ refresh_grown_matview: Its tables have a row more.
+REFRESH MATERIALIZED VIEW grown_view;
+-- @ refresh_grown_matview_concurrently: The row is added to those that are there.
+REFRESH MATERIALIZED VIEW CONCURRENTLY grown_view;
+-- @ refresh_stale_matview_concurrently: It held a row that its tables have no more.
+REFRESH MATERIALIZED VIEW CONCURRENTLY past_census;
+-- @ refresh_after_delete: The view loses what the table loses.
+DELETE FROM grown WHERE id = 2; REFRESH MATERIALIZED VIEW grown_view;
+-- @ refresh_twice: Without its rows, and with them again.
+REFRESH MATERIALIZED VIEW census WITH NO DATA; REFRESH MATERIALIZED VIEW census;
+-- @ refresh_created_matview: The plan made it.
+CREATE MATERIALIZED VIEW m AS SELECT 1 AS n WITH NO DATA; REFRESH MATERIALIZED VIEW m; REFRESH MATERIALIZED VIEW m WITH NO DATA;
+-- @ refresh_in_block: A block refreshes it.
+DO $$ BEGIN EXECUTE 'REFRESH MATERIALIZED VIEW past_census'; END $$;
+-- @ matview_renamed: Its rows stay.
+ALTER MATERIALIZED VIEW past_census RENAME TO census_of_the_past;
+-- @ matview_made_again: The rows of the old one go.
+DROP MATERIALIZED VIEW past_census; CREATE MATERIALIZED VIEW past_census AS SELECT what FROM past;
 -- @ drop_index: An index can be built again.
 DROP INDEX patients_name;
 -- @ drop_index_cascade: Nothing depends on it.
@@ -138,6 +156,20 @@ ALTER TABLE wards DROP CONSTRAINT wards_pkey CASCADE;
 SAVEPOINT a; DROP TABLE archive; ROLLBACK TO SAVEPOINT a;
 -- @ create_in_savepoint: The plan's own table is rolled back, then the old one goes.
 SAVEPOINT a; DROP TABLE archive; CREATE TABLE archive (id int); ROLLBACK TO SAVEPOINT a; DROP TABLE archive;
+-- @ delete_in_savepoint: The loss is rolled back, the counters keep it.
+SAVEPOINT a; DELETE FROM archive; ROLLBACK TO SAVEPOINT a;
+-- @ delete_in_released_savepoint: A savepoint that is released undoes nothing.
+SAVEPOINT a; DELETE FROM archive; RELEASE SAVEPOINT a;
+-- @ delete_before_inner_savepoint: Only the inner savepoint is rolled back.
+SAVEPOINT a; DELETE FROM archive; SAVEPOINT b; DROP TABLE same_codes; ROLLBACK TO b; RELEASE a;
+-- @ delete_in_outer_savepoint: The outer one takes the released one back with it.
+SAVEPOINT a; SAVEPOINT b; DELETE FROM archive; RELEASE b; ROLLBACK TO a;
+-- @ delete_after_rollback_to_savepoint: What comes after it stands.
+SAVEPOINT a; DELETE FROM codes; ROLLBACK TO a; DELETE FROM archive;
+-- @ savepoint_of_one_name: Of two savepoints of a name, the later one is meant.
+SAVEPOINT a; DELETE FROM archive; SAVEPOINT a; DROP TABLE same_codes; ROLLBACK TO a;
+-- @ setval_in_savepoint: No rollback sets a sequence back.
+SAVEPOINT a; SELECT setval('chart_no', 1); ROLLBACK TO a;
 -- @ set_unlogged: It keeps its rows until a crash.
 ALTER TABLE unlogged_later SET UNLOGGED;
 -- @ cluster: The rows are only sorted anew.
@@ -171,6 +203,14 @@ CREATE FUNCTION later() RETURNS void LANGUAGE sql AS 'DELETE FROM codes'; SELECT
 PREPARE gone AS DELETE FROM codes; DEALLOCATE gone;
 -- @ prepare_and_execute: It is executed.
 PREPARE gone AS DELETE FROM codes; EXECUTE gone;
+-- @ prepare_and_explain: It is explained, not executed.
+PREPARE gone AS DELETE FROM codes; EXPLAIN EXECUTE gone;
+-- @ prepare_and_analyze: It is executed to be explained.
+PREPARE gone AS DELETE FROM codes; EXPLAIN ANALYZE EXECUTE gone;
+-- @ prepare_and_execute_in_block: A block executes it.
+PREPARE gone AS DELETE FROM codes; DO $$ BEGIN EXECUTE 'EXECUTE gone'; END $$;
+-- @ prepare_two_and_execute_harmless: The other one of the two is executed.
+PREPARE gone AS DELETE FROM codes; PREPARE kept AS SELECT count(*) FROM codes; EXECUTE kept;
 -- @ explain: It is explained, not executed.
 EXPLAIN DELETE FROM codes;
 -- @ explain_analyze: It is executed to be explained.

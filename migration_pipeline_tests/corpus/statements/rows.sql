@@ -28,6 +28,16 @@ CREATE TEMP TABLE t AS SELECT * FROM patients; DELETE FROM t;
 CREATE TABLE t AS SELECT * FROM patients; DELETE FROM t WHERE id > 3;
 -- @ delete_inserted_row: The plan inserted it into a table of before.
 INSERT INTO archive VALUES (99, 'new'); DELETE FROM archive WHERE id = 99;
+-- @ delete_inserted_row_and_another: Of the two, one was there before.
+INSERT INTO archive VALUES (99, 'new'); DELETE FROM archive WHERE id IN (1, 99);
+-- @ delete_and_put_back: The row is there again as it was.
+DELETE FROM codes WHERE id = 1; INSERT INTO codes VALUES (1, 'one', 3);
+-- @ delete_and_put_back_other: The row of that key holds something else.
+DELETE FROM codes WHERE id = 1; INSERT INTO codes VALUES (1, 'uno', 3);
+-- @ delete_and_put_back_elsewhere: Its key is another now.
+DELETE FROM codes WHERE id = 1; INSERT INTO codes VALUES (11, 'one', 3);
+-- @ delete_keyless_and_put_back_fuller: The row is there again, and a NULL of it is filled.
+DELETE FROM keyless WHERE who = 'cid'; INSERT INTO keyless VALUES ('cid', 'open');
 -- @ delete_duplicates: None is there.
 DELETE FROM codes a USING codes b WHERE a.id = b.id AND a.ctid > b.ctid;
 -- @ delete_version_row: Alembic's own row, as a merge revision deletes it.
@@ -58,6 +68,12 @@ TRUNCATE visits RESTART IDENTITY;
 CREATE TABLE t AS SELECT * FROM codes; TRUNCATE t;
 -- @ truncate_and_fill_again: The same rows are put back.
 CREATE TEMP TABLE t AS SELECT * FROM codes; TRUNCATE codes; INSERT INTO codes SELECT * FROM t;
+-- @ truncate_and_fill_partly: One row of three is not put back.
+CREATE TEMP TABLE t AS SELECT * FROM codes; TRUNCATE codes; INSERT INTO codes SELECT * FROM t WHERE id > 1;
+-- @ truncate_and_fill_with_others: As many rows, and one value is another.
+CREATE TEMP TABLE t AS SELECT * FROM codes; TRUNCATE codes; INSERT INTO codes SELECT id, upper(meaning), hits FROM t;
+-- @ truncate_and_fill_with_more: The same rows, and one more.
+CREATE TEMP TABLE t AS SELECT * FROM codes; TRUNCATE codes; INSERT INTO codes SELECT * FROM t; INSERT INTO codes VALUES (4, 'four');
 -- @ update_all: Every value is another one.
 UPDATE archive SET what = 'x';
 -- @ update_to_null: The values go.
@@ -94,6 +110,15 @@ UPDATE codes SET id = id + 1000, meaning = 'z';
 UPDATE keyless SET result = CASE result WHEN 'positive' THEN 'negative' WHEN 'negative' THEN 'positive' END;
 -- @ update_keyless_backfill: A NULL in a table without a key is filled.
 UPDATE keyless SET result = 'open' WHERE result IS NULL;
+-- @ update_keyless_backfill_all: NULLs in several columns are filled, in rows that look alike.
+UPDATE keyless_notes SET ward = coalesce(ward, 'c'), nurse = coalesce(nurse, 'cid'), note = coalesce(note, 'none');
+-- @ update_keyless_fill_and_lose: One value is filled in, another one is overwritten.
+UPDATE keyless_notes SET nurse = coalesce(nurse, 'cid'), ward = CASE nurse WHEN 'bob' THEN 'c' ELSE ward END;
+-- @ update_keyless_moves_value: A value moves to the other column of its row.
+UPDATE keyless_notes SET ward = nurse, nurse = NULL WHERE ward IS NULL AND nurse IS NOT NULL;
+-- @ update_keyless_trades: A row takes the values of one that loses them.
+UPDATE keyless_notes SET ward = CASE WHEN nurse = 'bob' THEN NULL ELSE 'b' END, nurse = CASE WHEN nurse = 'bob' THEN NULL ELSE 'bob' END
+WHERE nurse = 'bob' OR (ward IS NULL AND nurse IS NULL);
 -- @ update_row_syntax: Several columns at once.
 UPDATE codes SET (meaning, hits) = ('q', 0);
 -- @ update_refused_by_trigger: A trigger keeps every row.
@@ -160,6 +185,17 @@ DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schem
 DO $$ BEGIN IF (SELECT count(*) FROM codes) = 0 THEN DROP TABLE codes; END IF; END $$;
 -- @ do_rolled_back: The block's exception undoes it.
 DO $$ BEGIN BEGIN DELETE FROM archive; RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END; END $$;
+-- @ do_rolled_back_and_deletes: One DELETE is undone, the other one stands.
+DO $$ BEGIN DELETE FROM archive WHERE id = 1; BEGIN DELETE FROM archive; RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END; END $$;
+-- @ do_drop_rolled_back: The block's exception undoes the drop.
+DO $$ BEGIN DROP TABLE archive; RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END $$;
+-- @ do_condition_true: The branch is taken.
+DO $$ BEGIN IF (SELECT count(*) FROM same_codes) > 0 THEN DROP TABLE same_codes; END IF; END $$;
+-- @ do_truncate_rolled_back: The block's exception undoes it, and the rows stay.
+DO $$ BEGIN TRUNCATE codes; RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END $$;
+-- @ do_insert_undone_and_delete: What is undone is counted as much as what is lost.
+DO $$ BEGIN BEGIN INSERT INTO archive VALUES (8, 'a'), (9, 'b'); RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END; END $$;
+DELETE FROM archive WHERE id = 1;
 -- @ do_harmless: A block that makes a type.
 DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_type WHERE typname = 'colour') THEN CREATE TYPE colour AS ENUM ('red'); END IF; END $$;
 -- @ do_raise: It only says something about deleting.
@@ -219,6 +255,16 @@ SELECT lo_unlink(scan) FROM letters WHERE id = 1;
 SELECT lo_unlink(scan) FROM letters WHERE id = 99;
 -- @ lo_unlink_created: The plan made it.
 SELECT lo_from_bytea(4800, 'new'); SELECT lo_unlink(4800);
+-- @ lo_unlink_made_again: Its number is given to another one.
+SELECT lo_unlink(4711); SELECT lo_from_bytea(4711, 'another scan');
+-- @ lo_unlink_and_put_back: It is there again, byte for byte.
+SELECT lo_unlink(4711); SELECT lo_from_bytea(4711, 'scan of a page');
+-- @ lo_put_beyond: Bytes are added behind a hole.
+SELECT lo_put(4711, 5000, 'more');
+-- @ lo_put_created: The plan made it.
+SELECT lo_from_bytea(4800, 'new'); SELECT lo_put(4800, 0, 'old');
+-- @ lo_put_created_and_old: The plan made one of the two.
+SELECT lo_from_bytea(4800, 'new'); SELECT lo_put(4800, 0, 'old'); SELECT lo_put(4711, 0, 'OLD');
 -- @ lo_put: Bytes are overwritten.
 SELECT lo_put(4711, 0, 'XXXX');
 -- @ lo_put_appends: Bytes are added at the end.
