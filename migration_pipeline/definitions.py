@@ -8,6 +8,7 @@ from migration_pipeline.defs.jobs import (
     drop_replaced,
     migrate,
     prune_backups,
+    rehearse_migration,
     restore_database,
     verify_newest_backup,
 )
@@ -17,7 +18,15 @@ from migration_pipeline.defs.schedules import prune_backups_daily, verify_newest
 @dg.definitions
 def defs() -> dg.Definitions:
     return dg.Definitions(
-        jobs=[migrate, backup_database, restore_database, verify_newest_backup, prune_backups, drop_replaced],
+        jobs=[
+            migrate,
+            rehearse_migration,
+            backup_database,
+            restore_database,
+            verify_newest_backup,
+            prune_backups,
+            drop_replaced,
+        ],
         schedules=[prune_backups_daily, verify_newest_backup_daily],
         assets=assets.known(),
     )

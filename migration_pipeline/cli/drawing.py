@@ -10,13 +10,14 @@ from rich.text import Text
 
 from migration_pipeline import errors
 from migration_pipeline.cli import drawing_backups
-from migration_pipeline.cli.wording import bytes_in_words, counted, plain
+from migration_pipeline.cli.wording import ago, bytes_in_words, counted, plain
 from migration_pipeline.domain import locking
 from migration_pipeline.domain import report as reports
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal
 from migration_pipeline.domain.plan import Plan
+from migration_pipeline.domain.report_results import Classified, KeptReport, Outlook, RehearsedOn
 from migration_pipeline.domain.restoration import Beside, Cost, RestoreConfirmation, Restored
 from migration_pipeline.domain.results import PostCheck, Preflight, Preview, Pruned, UpgradeResult, Verified
 from migration_pipeline.domain.safety import SafetyReport
@@ -51,8 +52,12 @@ def found(value: Any) -> tuple[str, list[RenderableType]]:
     below = _notes(value.notes) if isinstance(value, UpgradeResult | Restored) else []
     if isinstance(value, SafetyReport):
         below = _findings(value)
+    if isinstance(value, Classified):
+        below = [*_findings(value.report), *_kept(value.kept, is_refused=bool(value.report.refused))]
+    if isinstance(value, Outlook) and value.report.needs_confirmation:
+        below = [ledger(value.plan, value.report)]
     if isinstance(value, Rehearsal):
-        below = _locks(value)
+        below = [*_notes(value.why_not_atomic), *_locks(value)]
     if isinstance(value, Confirmation):
         below = _notes([f"accepted: {one}" for one in value.accepted])
     if isinstance(value, Pruned):
@@ -60,9 +65,33 @@ def found(value: Any) -> tuple[str, list[RenderableType]]:
     return errors.printable(line), below
 
 
+def _kept(kept: KeptReport, *, is_refused: bool) -> list[RenderableType]:
+    """Return where the report is; a refusal names it among its evidence."""
+    if kept.location is None:
+        return _notes([kept.note or ""])
+    return [] if is_refused else [plain(f"    report: {kept.location}", "dim")]
+
+
+def _rehearsed_on(value: RehearsedOn) -> str:
+    if value.why_new:
+        return f"{drawing_backups.backup(value.backup)}; a new one, for {value.why_new}"
+    return f"{value.backup.id} again, taken {ago(value.age)} ago: revision and schema are still the same"
+
+
+def _outlook(value: Outlook) -> str:
+    does = "ask for CONFIRM" if value.report.needs_confirmation else "go on without a question"
+    return f"`just migrate` would {does}; nothing was changed"
+
+
 def _rehearsal(value: Rehearsal) -> str:
     statements = counted(sum(len(one.statements) for one in value.revisions), "statement")
-    return f"{counted(len(value.revisions), 'revision')}, {statements}, {value.seconds:.1f} s of SQL; rolled back"
+    return f"{counted(len(value.revisions), 'revision')}, {statements}, {value.seconds:.1f} s of SQL; {_road(value)}"
+
+
+def _road(value: Rehearsal) -> str:
+    if not value.why_not_atomic:
+        return "rolled back"
+    return f"in {len(value.segments)} parts, for it cannot be rolled back as a whole"
 
 
 def _upgraded(value: UpgradeResult) -> str:
@@ -180,6 +209,9 @@ LINES: dict[type, Callable[[Any], str]] = {
     VerifiedBackup: drawing_backups.verified,
     Rehearsal: _rehearsal,
     SafetyReport: reports.summary,
+    Classified: lambda value: reports.summary(value.report),
+    RehearsedOn: _rehearsed_on,
+    Outlook: _outlook,
     Confirmation: lambda value: value.how,
     UpgradeResult: _upgraded,
     PostCheck: lambda _: "the database is what the rehearsal said it would be",
@@ -199,6 +231,8 @@ RESULTS: dict[type, Callable[[Any], dict[str, Any]]] = {
         "rehearsal_seconds": value.seconds,
         "locks": {one.revision: locking.told(one.locks) for one in value.revisions if locking.told(one.locks)},
     },
+    Classified: lambda value: {"report": value.kept.location},
+    Outlook: lambda value: {"needs_confirmation": value.report.needs_confirmation},
     Confirmation: lambda value: {"confirmed": value.how, **({"accepted": value.accepted} if value.accepted else {})},
     UpgradeResult: lambda value: {
         "revision": value.heads,

@@ -15,7 +15,7 @@ from migration_pipeline.operator import desk
 from migration_pipeline.settings import Target
 from migration_pipeline.workplace import Workplace
 
-RUNS = {"migrate": 3, "backup_database": 1}  #: how often a job starts the project: plan, rehearsal, upgrade
+RUNS = {"migrate": 3, "rehearse_migration": 2, "backup_database": 1}  #: how often a job starts the project: plan, rehearsal, upgrade
 NEXT = {"migrate": "just plan, then: just migrate", "backup_database": "just plan, then: just migrate"}
 #: Nothing leaves this machine, and the UI does not begin with an offer to join a community.
 DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"

@@ -3,7 +3,7 @@
 import dagster as dg
 import pydantic
 
-from migration_pipeline.defs import ops, ops_backups, ops_restore
+from migration_pipeline.defs import ops, ops_backups, ops_report, ops_restore
 from migration_pipeline.defs.resources import WorkplaceResource, json_values
 from migration_pipeline.operator import desk
 
@@ -11,15 +11,18 @@ RESOURCES = {"workplace": WorkplaceResource.configure_at_launch(), "io_manager":
 Config = dict[str, object]
 
 
-class MigrateConfig(ops.ConfirmConfig):
+class MigrateConfig(ops.ConfirmConfig, ops.PreflightConfig):
     target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
-    revision: str = pydantic.Field(default="head", description="Up to which revision: an id, head, +1.")
     confirmation: str = pydantic.Field(
         default="", description="CONFIRM and the first 8 characters of the plan's fingerprint; needed where data is lost."
     )
     reuse_recent_backup: bool = pydantic.Field(
         default=False, description="Use the verified backup that preflight found instead of taking another one."
     )
+
+
+class RehearseConfig(ops.PreflightConfig):
+    target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
 
 
 class BackupDatabaseConfig(dg.Config):
@@ -44,23 +47,33 @@ class PruneBackupsConfig(ops_backups.PruneConfig):
     target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
 
 
+def preflight_config(config: ops.PreflightConfig) -> Config:
+    return {"revision": config.revision, "without_concurrently": config.without_concurrently}
+
+
 @dg.config_mapping
 def migrate_config(config: MigrateConfig) -> Config:
     """Hand each op its own part of the flat config."""
     return {
         "ops": {
-            "preflight": {"config": {"revision": config.revision}},
+            "preflight": {"config": preflight_config(config)},
             "backup": {"config": {"reuse_recent_backup": config.reuse_recent_backup}},
             "confirm": {
                 "config": {
                     "confirmation": config.confirmation,
                     "accept_locks": config.accept_locks,
+                    "accept_non_transactional": config.accept_non_transactional,
                     "accept_protection_loss": config.accept_protection_loss,
                 }
             },
         },
         **_common(config.target),
     }
+
+
+@dg.config_mapping
+def rehearse_config(config: RehearseConfig) -> Config:
+    return {"ops": {"preflight": {"config": preflight_config(config)}}, **_common(config.target)}
 
 
 @dg.config_mapping
@@ -112,6 +125,15 @@ def migrate() -> None:
     confirmation = ops.confirm(checked, rehearsal, ops.classify_safety(checked, rehearsal))
     result = ops.upgrade(checked, verified, rehearsal, confirmation)
     ops.post_check(checked, rehearsal, result)
+
+
+@dg.job(config=rehearse_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)
+def rehearse_migration() -> None:
+    """Rehearse a migration on a verified backup and keep the safety report of it; nothing is changed in the database."""
+    checked = ops.preflight()
+    verified = ops.verify_backup(checked, ops_report.backup_to_rehearse_on.alias("backup")(checked))
+    rehearsal = ops.rehearse(checked, verified)
+    ops_report.outlook(checked, rehearsal, ops.classify_safety(checked, rehearsal))
 
 
 @dg.job(config=backup_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)

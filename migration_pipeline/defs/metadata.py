@@ -1,27 +1,23 @@
 """Values as Dagster shows them: Markdown, tables and numbers that are plotted over time. Never a row, never a secret."""
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
 from migration_pipeline import errors
-from migration_pipeline.defs import assets
+from migration_pipeline.defs import assets, metadata_report
+from migration_pipeline.defs.metadata_values import Metadata, listed, table
 from migration_pipeline.domain import locking, restoration
 from migration_pipeline.domain import report as reports
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal
 from migration_pipeline.domain.plan import Plan
-from migration_pipeline.domain.prediction import Finding
+from migration_pipeline.domain.report_results import Classified, Outlook, RehearsedOn
 from migration_pipeline.domain.restoration import Beside, Cost, RestoreConfirmation, Restored
 from migration_pipeline.domain.results import PostCheck, Preflight, Pruned, UpgradeResult, Verified
 from migration_pipeline.domain.safety import SafetyReport
-
-Metadata = dict[str, Any]
-MOST_FINDINGS = 100  #: of a grade
-MARKDOWN = re.compile(r"[\\`*_\[\]<>#|]")
 
 
 def of(value: Any) -> Metadata:
@@ -35,12 +31,12 @@ def of_preflight(found: Preflight) -> Metadata:
     allowed_by: Metadata = {}
     if recent is not None:
         allowed_by = {"recent backup": recent.id, "taken": dg.MetadataValue.timestamp(recent.manifest.snapshot_time)}
-    return {**of_plan(found.plan), **allowed_by, "notes": _list(found.notes)}
+    return {**of_plan(found.plan), **allowed_by, "notes": listed(found.notes)}
 
 
 def of_plan(plan: Plan) -> Metadata:
     rows = [{"revision": one.id, "title": one.title, "file": one.path} for one in plan.revisions]
-    return {"plan": _table(rows), "fingerprint": plan.fingerprint, "route": plan.route}
+    return {"plan": table(rows), "fingerprint": plan.fingerprint, "route": plan.route}
 
 
 def of_backup(backup: Backup) -> Metadata:
@@ -57,6 +53,10 @@ def of_backup(backup: Backup) -> Metadata:
     }
 
 
+def of_rehearsed_on(found: RehearsedOn) -> Metadata:
+    return {**of_backup(found.backup), "taken anew": found.why_new or "no: it is the recent one"}
+
+
 def of_verified(verified: VerifiedBackup) -> Metadata:
     found = verified.verification
     return {
@@ -70,42 +70,17 @@ def of_rehearsal(rehearsal: Rehearsal) -> Metadata:
     return {
         "seconds": round(rehearsal.seconds, 3),
         **_lost(rehearsal),
-        "effects": _table(reports.effect_rows(rehearsal.revisions)),
-        "locks": _table(locking.rows(rehearsal.locks)),
-        "rewritten": _list(
-            f"{table}: {size:,} bytes" for one in rehearsal.revisions for table, size in one.rewritten_bytes.items()
+        "effects": table(reports.effect_rows(rehearsal.revisions)),
+        "locks": table(locking.rows(rehearsal.locks)),
+        "lock timeline": dg.MetadataValue.md(metadata_report.lock_chart(rehearsal)),
+        "rewritten": listed(
+            f"{name}: {size:,} bytes" for one in rehearsal.revisions for name, size in one.rewritten_bytes.items()
         ),
     }
 
 
-def of_report(report: SafetyReport) -> Metadata:
-    """Return the three witnesses side by side, and the ledger as the prompt shows it."""
-    losses = reports.by_revision(report)
-    ledger = "\n\n".join(f"**{revision}**\n{_bullets(lines)}" for revision, lines in losses.items())
-    return {
-        "ledger": dg.MetadataValue.md(ledger or "nothing is lost"),
-        "safety": _table(reports.verdict_rows(report)),
-        "protection": _findings(report.protection, nothing="none is lost"),
-        "service": _findings(report.service, nothing="no risk is known"),
-    }
-
-
-def _findings(found: Sequence[Finding], nothing: str) -> dg.MetadataValue[Any]:
-    """Return findings with the statement of each, and how to do the same without the risk."""
-    shown = list(dict.fromkeys(f"- **{one.revision or 'env.py'}** {_plain(one.told)}\n{_sql(one)}" for one in found))
-    more = [f"- and {len(shown) - MOST_FINDINGS:,} more"] if len(shown) > MOST_FINDINGS else []
-    return dg.MetadataValue.md("\n".join(shown[:MOST_FINDINGS] + more) or nothing)
-
-
-def _sql(finding: Finding) -> str:
-    """Return a block of code within a list. No line of it ends the block: it has none that begins with a fence."""
-    form = f"\n-- the safe form:\n{finding.safe_form}" if finding.safe_form else ""
-    lines = f"{finding.statement}{form}".split("\n")
-    return "\n".join(["  ```sql", *(f"  {errors.printable(line)}" for line in lines), "  ```"])
-
-
 def of_confirmation(consent: Confirmation) -> Metadata:
-    return {"confirmed": consent.how, "plan": consent.plan_fingerprint, "accepted": _list(consent.accepted)}
+    return {"confirmed": consent.how, "plan": consent.plan_fingerprint, "accepted": listed(consent.accepted)}
 
 
 def of_result(result: UpgradeResult) -> Metadata:
@@ -113,7 +88,7 @@ def of_result(result: UpgradeResult) -> Metadata:
         "seconds": round(result.seconds, 3),
         "attempts": result.attempts,
         "heads": ", ".join(result.heads),
-        "effects": _table(reports.effect_rows(result.revisions)),
+        "effects": table(reports.effect_rows(result.revisions)),
         "way back": f"just restore-db {result.backup_id}",
     }
 
@@ -123,7 +98,7 @@ def of_post_check(checked: PostCheck) -> Metadata:
 
 
 def of_cost(cost: Cost) -> Metadata:
-    return {**of_backup(cost.backup), "lost": _list(cost.lines), "age seconds": round(cost.age.total_seconds())}
+    return {**of_backup(cost.backup), "lost": listed(cost.lines), "age seconds": round(cost.age.total_seconds())}
 
 
 def of_restore_confirmation(consent: RestoreConfirmation) -> Metadata:
@@ -131,7 +106,7 @@ def of_restore_confirmation(consent: RestoreConfirmation) -> Metadata:
 
 
 def of_beside(beside: Beside) -> Metadata:
-    return {"database": beside.name, "restore seconds": round(beside.seconds, 3), "notes": _list(beside.notes)}
+    return {"database": beside.name, "restore seconds": round(beside.seconds, 3), "notes": listed(beside.notes)}
 
 
 def of_restored(restored: Restored) -> Metadata:
@@ -142,7 +117,7 @@ def of_restored(restored: Restored) -> Metadata:
         "sessions ended": restored.ended_sessions,
         "backup": restored.backup_id,
         "replaced database": restored.replaced or "there was none",
-        "notes": _list(restored.notes),
+        "notes": listed(restored.notes),
     }
 
 
@@ -156,13 +131,14 @@ def of_pruned(pruned: Pruned) -> Metadata:
         "removed": len(pruned.removed),
         "stay": len(pruned.rows) - len(pruned.removed),
         "dry run": pruned.dry_run,
-        "backups": _table(pruned.rows),
+        "backups": table(pruned.rows),
     }
 
 
 def of_error(error: errors.MigrationPipelineError) -> Metadata:
     evidence = [{"what": key, "found": value} for key, value in error.evidence.items()]
-    return {"evidence": _table(evidence), "next": error.next_step or "none"}
+    report = {"report": dg.MetadataValue.path(error.evidence["report"])} if "report" in error.evidence else {}
+    return {"evidence": table(evidence), **report, "next": error.next_step or "none"}
 
 
 def materialized_backup(verified: VerifiedBackup) -> dg.AssetMaterialization:
@@ -190,27 +166,8 @@ def _lost(rehearsal: Rehearsal) -> Metadata:
     return {
         "rows lost": sum(loss.rows or 0 for loss in rehearsal.lost),
         "values lost": sum(loss.values or 0 for loss in rehearsal.lost),
-        "lost": _list(reports.lost(rehearsal), nothing="nothing"),
+        "lost": listed(reports.lost(rehearsal), nothing="nothing"),
     }
-
-
-def _list(lines: Iterable[str], nothing: str = "none") -> dg.MetadataValue[Any]:
-    return dg.MetadataValue.md(_bullets(lines) or nothing)
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {_plain(line)}" for line in lines)
-
-
-def _plain(line: str) -> str:
-    """Return a sentence in which no name of a table reads as Markdown."""
-    return MARKDOWN.sub(r"\\\g<0>", line)
-
-
-def _table(rows: list[dict[str, Any]]) -> dg.MetadataValue[Any]:
-    if not rows:
-        return dg.MetadataValue.text("none")
-    return dg.MetadataValue.table([dg.TableRecord({key: str(value) for key, value in row.items()}) for row in rows])
 
 
 SHOWN: dict[type, Callable[[Any], Metadata]] = {
@@ -218,7 +175,10 @@ SHOWN: dict[type, Callable[[Any], Metadata]] = {
     Backup: of_backup,
     VerifiedBackup: of_verified,
     Rehearsal: of_rehearsal,
-    SafetyReport: of_report,
+    SafetyReport: metadata_report.of_report,
+    Classified: metadata_report.of_classified,
+    RehearsedOn: of_rehearsed_on,
+    Outlook: metadata_report.of_outlook,
     Confirmation: of_confirmation,
     UpgradeResult: of_result,
     PostCheck: of_post_check,

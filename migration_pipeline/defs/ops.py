@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pydantic
 
-from migration_pipeline import steps
+from migration_pipeline import reporting, steps
 from migration_pipeline.defs import metadata
 from migration_pipeline.defs.failures import told
 from migration_pipeline.defs.resources import WorkplaceResource
@@ -14,6 +14,7 @@ from migration_pipeline.domain import confirmation
 from migration_pipeline.domain.backups import Backup, VerifiedBackup
 from migration_pipeline.domain.confirmation import Confirmation
 from migration_pipeline.domain.effects import Rehearsal
+from migration_pipeline.domain.report_results import Classified
 from migration_pipeline.domain.results import Preflight, UpgradeResult
 from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.operator import desk
@@ -24,6 +25,10 @@ POSTGRES = {"kind": "postgres"}
 
 class PreflightConfig(dg.Config):
     revision: str = pydantic.Field(default="head", description="Up to which revision: an id, head, +1.")
+    without_concurrently: bool = pydantic.Field(
+        default=False,
+        description="Leave CONCURRENTLY out of what the revisions send, so that one transaction holds it; locks are measured.",
+    )
 
 
 class BackupConfig(dg.Config):
@@ -38,6 +43,11 @@ class ConfirmConfig(dg.Config):
     )
     accept_locks: bool = pydantic.Field(
         default=False, description="Let tables be locked for longer than the Target allows; kept in the migration's record."
+    )
+    accept_non_transactional: bool = pydantic.Field(
+        default=False,
+        description="Run what no transaction holds by itself: it cannot be rolled back, the backup is the way back; kept in the "
+        "migration's record.",
     )
     accept_protection_loss: bool = pydantic.Field(
         default=False,
@@ -57,7 +67,7 @@ def preflight(context: dg.OpExecutionContext, config: PreflightConfig, workplace
     """Look at the server, the role, the tools and the plan; demand a verified backup younger than 24 hours."""
     with told(context, workplace):
         context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
-        found = steps.preflight(workplace.place, config.revision)
+        found = steps.preflight(workplace.place, config.revision, without_concurrently=config.without_concurrently)
     desk.present.see(context.op.name, found)
     if found.plan.is_empty:
         at = ", ".join(found.plan.current) or "no revision"
@@ -123,12 +133,14 @@ def rehearse(
 def classify_safety(
     context: dg.OpExecutionContext, workplace: WorkplaceResource, preflight: Preflight, rehearsal: Rehearsal
 ) -> SafetyReport:
-    """Hold together what each revision declares, what its SQL predicts and what was measured."""
+    """Hold together what each revision declares, what its SQL predicts and what was measured; keep the report of it."""
     with told(context, workplace, preflight.plan):
         report = steps.classify_safety(workplace.place, preflight.plan, rehearsal)
-        context.add_output_metadata(metadata.of(report))
-        desk.present.see(context.op.name, report)
-        report.raise_if_refused()
+        kept = reporting.keep(workplace.place, preflight.plan, rehearsal, report)
+        found = Classified(report=report, kept=kept)
+        context.add_output_metadata(metadata.of(found))
+        desk.present.see(context.op.name, found)
+        found.raise_if_refused()
     return report
 
 
@@ -151,6 +163,7 @@ def confirm(
     with told(context, workplace, preflight.plan):
         accepted = (
             *steps.weigh_protection(workplace.place, report, accept=config.accept_protection_loss),
+            *steps.weigh_atomicity(rehearsal, accept=config.accept_non_transactional),
             *steps.weigh_locks(workplace.place, rehearsal, accept=config.accept_locks),
         )
         consent = steps.confirm(preflight.plan, report, answer, accepted=accepted)

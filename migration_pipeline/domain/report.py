@@ -5,9 +5,12 @@ from collections.abc import Iterable
 from migration_pipeline.domain import ledger
 from migration_pipeline.domain.annotations import Declared
 from migration_pipeline.domain.effects import Rehearsal, RevisionEffects
+from migration_pipeline.domain.locking import READS, WRITES, LockHeld
 from migration_pipeline.domain.safety import SafetyReport
 
 Row = dict[str, str]
+CHART = 40  #: characters of the axis
+MOST_BARS = 40
 
 
 def summary(report: SafetyReport) -> str:
@@ -64,3 +67,28 @@ def effect_rows(revisions: Iterable[RevisionEffects]) -> list[Row]:
         }
         for one in revisions
     ]
+
+
+def lock_chart(locks: Iterable[LockHeld]) -> list[str]:
+    """Return the lock timeline as lines of one width: a bar a lock, full where reads wait too, half where only writes do."""
+    shown = sorted((lock for lock in locks if lock.mode.stops), key=lambda lock: lock.taken)
+    if not shown:
+        return []
+    end = max(lock.released for lock in shown) or 1.0
+    wide = max(len(ledger.short(lock.relation)) for lock in shown[:MOST_BARS])
+    more = [f"and {len(shown) - MOST_BARS:,} more"] if len(shown) > MOST_BARS else []
+    lines = [f"{'':<{wide}}  █ reads and writes wait  ▒ writes wait"]
+    return (
+        lines + [f"{ledger.short(lock.relation):<{wide}} |{_bar(lock, end)}| {_span(lock)}" for lock in shown[:MOST_BARS]] + more
+    )
+
+
+def _bar(lock: LockHeld, end: float) -> str:
+    start = min(int(CHART * lock.taken / end), CHART - 1)
+    width = max(1, round(CHART * lock.released / end) - start)
+    mark = {READS: "█", WRITES: "▒"}[lock.mode.stops[0]]
+    return f"{' ' * start}{mark * width}"[:CHART].ljust(CHART)
+
+
+def _span(lock: LockHeld) -> str:
+    return f"{lock.taken:.2f} to {lock.released:.2f} s, {lock.mode.value} from {lock.revision}"
