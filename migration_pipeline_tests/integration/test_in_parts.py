@@ -1,8 +1,13 @@
 """Plans that no transaction holds as a whole: cut into segments, each as it was rehearsed; what fails is said to the revision."""
 
+import os
 import shutil
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from migration_pipeline import errors, steps
@@ -11,7 +16,7 @@ from migration_pipeline.adapters import preflight as conditions
 from migration_pipeline.domain import confirmation
 from migration_pipeline.domain.backups import Outcome
 from migration_pipeline_tests import projects
-from migration_pipeline_tests.conftest import execute
+from migration_pipeline_tests.conftest import execute, wait_until
 
 WHY = (
     "0003 runs by itself: CREATE INDEX CONCURRENTLY",
@@ -213,3 +218,27 @@ def test_the_other_drivers_run_it_outside_a_transaction_too(site, database18, dr
 
     assert execute(database18, "SELECT version_num FROM alembic_version") == [("0005",)]
     assert execute(database18, INVALID) == []
+
+
+def test_a_runner_that_is_killed_while_it_builds_leaves_no_index(place, database18):
+    execute(database18, "ALTER TABLE patients ADD COLUMN ward text", "UPDATE alembic_version SET version_num = '0002'")
+    found = rehearsed(place, "0003")
+    with psycopg.connect(database18) as writer, ThreadPoolExecutor(1) as pool:
+        writer.execute("INSERT INTO patients (name) VALUES ('Alan')")  # the index waits for it
+        upgrading = pool.submit(steps.upgrade, place, *found)
+        wait_until(lambda: execute(database18, "SELECT 1 FROM pg_stat_progress_create_index"), lambda: "no index", seconds=60)
+        for runner in runners():
+            os.kill(runner, signal.SIGKILL)
+        writer.rollback()  # what drops the index waits for it as well
+        with pytest.raises(errors.UpgradeFailed) as caught:
+            upgrading.result(60)
+
+    assert caught.value.evidence["dropped"] == "public.patients_ward: what the failed revision left of its index"
+    assert caught.value.evidence["state"] == "0003 is not applied; the database is at 0002, as it was before it"
+    assert execute(database18, INVALID) == []
+
+
+def runners():
+    """Return the project's interpreters that are at work for this process."""
+    lines = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in lines.splitlines() if "runner.py" in line]
