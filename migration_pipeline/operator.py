@@ -47,6 +47,7 @@ class _Desk:
     """The one seat. The CLI takes it before it runs a job in its own process."""
 
     present: Operator = Nobody()
+    is_ending: bool = False  #: somebody has interrupted the run, and it is being cleared away
 
     @property
     def is_taken(self) -> bool:

@@ -7,6 +7,7 @@ until a lifecycle rule of the bucket takes them (NoncurrentVersionExpiration).
 
 import contextlib
 import fnmatch
+import mimetypes
 import re
 import shutil
 import tempfile
@@ -161,7 +162,8 @@ class S3Store:
 
     def keep(self, name: str, text: bytes) -> None:
         with told(errors.BackupFailed, f'"{name}" cannot be written.', self._bucket):
-            self._bucket.put_text(self._base + name, text)
+            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"  # so that a browser shows a report
+            self._bucket.put_text(self._base + name, text, ContentType=kind)
 
     def records(self, pattern: str) -> list[bytes]:
         with told(errors.Failure, "The records in the bucket cannot be read.", self._bucket):

@@ -15,7 +15,11 @@ from migration_pipeline.operator import desk
 from migration_pipeline.settings import Target
 from migration_pipeline.workplace import Workplace
 
-RUNS = {"migrate": 3, "rehearse_migration": 2, "backup_database": 1}  #: how often a job starts the project: plan, rehearsal, upgrade
+RUNS = {
+    "migrate": 3,
+    "rehearse_migration": 2,
+    "backup_database": 1,
+}  #: how often a job starts the project: plan, rehearsal, upgrade
 NEXT = {"migrate": "just plan, then: just migrate", "backup_database": "just plan, then: just migrate"}
 #: Nothing leaves this machine, and the UI does not begin with an offer to join a community.
 DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
@@ -59,17 +63,19 @@ def _execute(job_name: str, target: Target, config: dict[str, object]) -> tuple[
     """Run a job; return whether it was interrupted, and whether it succeeded."""
     import dagster as dg  # noqa: PLC0415 - 1.6 s that the other commands need not wait for
 
-    from migration_pipeline.defs import dead_runs, jobs  # noqa: PLC0415
+    from migration_pipeline.defs import dead_runs, jobs, watchdog  # noqa: PLC0415
     from migration_pipeline.defs.ops import TARGET_TAG  # noqa: PLC0415
 
     with dg.DagsterInstance.get() as instance:
         dead_runs.fail(instance)
-        result = dg.execute_job(
-            dg.reconstructable(getattr(jobs, job_name)),
-            instance=instance,
-            run_config={**config, "target": "" if target.name == "default" else target.name},
-            tags={TARGET_TAG: target.name, dead_runs.TAG: dead_runs.this_process()},
-        )
+        process = dead_runs.this_process()
+        with watchdog.obeying(instance, process):
+            result = dg.execute_job(
+                dg.reconstructable(getattr(jobs, job_name)),
+                instance=instance,
+                run_config={**config, "target": "" if target.name == "default" else target.name},
+                tags={TARGET_TAG: target.name, dead_runs.TAG: process},
+            )
         return _was_interrupted(instance, result), result.success
 
 

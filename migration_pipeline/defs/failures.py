@@ -46,8 +46,11 @@ def told(
     try:
         yield
     except INTERRUPTS:
+        desk.is_ending = True
         if desk.is_taken:  # the operator ends the run; without this, Dagster would call it a failure
             context.instance.report_run_canceling(context.run)
+        else:
+            _say_where_it_ended(context, workplace, look or (lambda place: steps.standing(place, plan, context.op.name)))
         raise
     except errors.MigrationPipelineError as error:
         ours = error
@@ -64,6 +67,17 @@ def told(
     ours.next_step = ours.next_step or "just plan, which shows where the database is"
     desk.present.failed(context.op.name, ours)
     raise ToldFailure(ours) from None
+
+
+def _say_where_it_ended(context: dg.OpExecutionContext, workplace: WorkplaceResource, look: Look) -> None:
+    """Log the state of the database as the last word of a run that was cancelled from elsewhere."""
+    with contextlib.suppress(*INTERRUPTS):  # somebody has no patience with a server that does not answer
+        error = errors.Interrupted(
+            f"Cancelled in {context.op.name}.",
+            evidence=_standing(workplace, look),
+            next_step="just plan, which shows where the database is",
+        )
+        context.log.warning(str(error))
 
 
 def _standing(workplace: WorkplaceResource, look: Look) -> dict[str, str]:

@@ -107,6 +107,20 @@ def test_an_upgrade_that_is_interrupted_is_rolled_back_and_leaves_nothing(site):
     assert "the database is at 0001, as before" in said(site)
 
 
+def test_a_run_at_a_terminal_obeys_a_cancel_from_elsewhere(site):
+    revise(site, SLEEPS.format(in_rehearsal="false"))
+
+    with migrating(site) as process:
+        wait_until(lambda: site.query(WORKING.format(query="THEN pg_sleep")), lambda: said(site), 60)
+        with dg.DagsterInstance.from_config(str(site.folder / "dagster")) as instance:
+            (run,) = instance.get_run_records(limit=1)
+            instance.report_run_canceling(run.dagster_run)
+        assert_nothing_is_left(site, process, time.monotonic())
+
+    assert "Interrupted in upgrade." in said(site)
+    assert "  locks: free: the upgrade's session has ended" in said(site).splitlines()
+
+
 def test_a_rehearsal_that_is_interrupted_takes_its_scratch_database_along(site):
     revise(site, SLEEPS.format(in_rehearsal="true"))
 
