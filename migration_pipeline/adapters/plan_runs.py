@@ -7,7 +7,7 @@ before the next is rehearsed, as it will be on the live database.
 from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import attempts, attempts_alone, comparison, explanation, losses, postgres
+from migration_pipeline.adapters import attempts, attempts_alone, comparison, explanation, losses, postgres, runner_process
 from migration_pipeline.adapters.attempts import Cut, Done
 from migration_pipeline.adapters.execution import Ran, Show
 from migration_pipeline.adapters.runner_process import Project
@@ -18,6 +18,9 @@ from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.effects import Rehearsal, Rehearsed, RevisionEffects, Tolerance
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.segments import Cuts, Segment
+
+
+RUNS_A_CUT = 5  # of the project, that one transaction would not need: what is before it, it, what follows; two of them live
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ def rehearse(on: OnCopy, plan: Plan) -> tuple[Rehearsed, ...]:
             rehearsed = _rehearse(on, plan, segment)
         except Cut as at:
             cuts = cuts.with_alone(at.revision, at.command) if at.command else cuts.with_before(at.revision)
+            runner_process.spares.expect_more(on.project, RUNS_A_CUT)
             continue
         done.append(_later(rehearsed, sum(one.seconds for one in done)))
     return tuple(done)

@@ -41,11 +41,18 @@ class Spares:
     def __init__(self) -> None:
         self._spares: list[tuple[Project, subprocess.Popen[bytes]]] = []
         self._more = 0
+        self._is_on = False
 
     def prepare(self, project: Project, count: int) -> None:
         """Keep one runner ahead, for the next `count` runs of this project."""
-        self._more = count
-        self._refill(project)
+        self._is_on, self._more = True, count
+        if all(one[0] != project for one in self._spares):
+            self._refill(project)
+
+    def expect_more(self, project: Project, count: int) -> None:
+        """Keep one ahead for so many runs more, where that is done at all."""
+        if self._is_on:
+            self.prepare(project, self._more + count)
 
     def take(self, project: Project) -> "subprocess.Popen[bytes]":
         """Return a runner that waits for its order."""
@@ -60,7 +67,7 @@ class Spares:
         return spawn(project)
 
     def discard(self) -> None:
-        self._more = 0
+        self._is_on, self._more = False, 0
         while self._spares:
             end(self._spares.pop()[1], kill=True)
 
