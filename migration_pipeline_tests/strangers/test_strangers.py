@@ -7,7 +7,6 @@ from migration_pipeline_tests.strangers.stranger import BARE_ON_A_WORKER_THREAD,
 pytestmark = pytest.mark.strangers
 DONE, REFUSED = 0, 3
 FIRST = "A backup, verified by restoring it."
-NOT_TRANSACTIONAL = "It builds an index CONCURRENTLY, or commits between two batches of rows: no transaction can hold that."
 
 
 def finish(stranger, stories, *, twin_has_all_rows=True):
@@ -133,7 +132,7 @@ def refuses_a_second_connection(meet, airflow):
     )
 
 
-PREFECT_LOSES = ("94622c1663e8", "5d03c01be85e", "9e83011d1f2a", "7218aad17905")
+PREFECT_LOSES = ("4160a4841eed", "94622c1663e8", "5d03c01be85e", "9e83011d1f2a", "7218aad17905")
 PREFECT_CHECK = """
 import sys
 import anyio, anyio.to_thread
@@ -148,7 +147,7 @@ print("alembic current --check-heads: exit code 0")
 
 
 def test_prefect(meet, stories):
-    """asyncpg alone, and an env.py that wants a worker thread of AnyIO's; what builds indexes concurrently goes by hand."""
+    """asyncpg alone, and an env.py that wants a worker thread of AnyIO's; what builds indexes concurrently is accepted, or built in the transaction."""
     prefect = meet(
         name="prefect",
         title="Prefect 3.8",
@@ -169,21 +168,18 @@ def test_prefect(meet, stories):
 
     assert prefect.door("backup-db", why=FIRST)[0] == DONE
     assert prefect.door("migrate", "c163acd7e8e3", answer=CONFIRM, why="From 2.14 to the schema of 3.2.")[0] == DONE
-    code, said = prefect.door("migrate", "a03d00b8e275", why="The next one is refused.")
+    code, said = prefect.door("migrate", "a03d00b8e275", answer=CONFIRM, why="The next one is refused.")
     assert code == REFUSED
-    assert 'Revision "a03d00b8e275": it uses autocommit_block().' in said
+    assert 'Revision "a03d00b8e275" mixes what can be rolled back with what cannot.' in said
     assert prefect.revision == ["c163acd7e8e3"]
+    why = "Nobody here can split it: its indexes are built inside the transaction."
+    assert prefect.door("migrate", "a03d00b8e275", "--without-concurrently", answer=CONFIRM, why=why)[0] == DONE
 
-    prefect.by_hand("a03d00b8e275", NOT_TRANSACTIONAL)
-    assert prefect.door("migrate", "7a73514ca2d6", answer=CONFIRM, why="On to 3.4.")[0] == DONE
-    prefect.by_hand("4160a4841eed", NOT_TRANSACTIONAL)
-    assert prefect.door("migrate", "9e83011d1f2a", answer=CONFIRM, why="On to 3.5, whose last revision moves rows.")[0] == DONE
-    prefect.by_hand("09a9e091e578", NOT_TRANSACTIONAL)
-    assert (
-        prefect.door("migrate", "7218aad17905", answer=CONFIRM, why="One that deletes references of a document to itself.")[0]
-        == DONE
-    )
-    prefect.by_hand("head", f"Five more. {NOT_TRANSACTIONAL}")
+    code, said = prefect.door("migrate", answer=CONFIRM, why="Of the others, some can be run by themselves.")
+    assert code == REFUSED
+    assert "The plan cannot be rolled back as a whole; nothing was changed." in said
+    code, _ = prefect.door("migrate", "--accept-non-transactional", answer=CONFIRM, why="That is accepted: to the head.")
+    assert code == DONE
 
     assert prefect.query("SELECT count(*) FROM flow_run JOIN flow_run_state state ON state.id = state_id") == [(2000,)]
     prefect.verdict(PREFECT_CHECK, "Its own word:")
