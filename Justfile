@@ -67,6 +67,16 @@ pin-backup *options:
 garbage *options:
     @exec migration-pipeline garbage "$@"
 
+# migrate every Target in waves, through Dagster's queue
+[no-exit-message]
+migrate-fleet *options:
+    @exec migration-pipeline migrate-fleet "$@"
+
+# show every Target: its revision, what is pending, its last migration
+[no-exit-message]
+fleet *options:
+    @exec migration-pipeline fleet "$@"
+
 # start Dagster's UI and daemon on a local port
 [no-exit-message]
 ui *options:
@@ -98,6 +108,16 @@ rules:
 [no-exit-message]
 strangers *options:
     @python -m pytest -m strangers -s migration_pipeline_tests/strangers "$@"
+
+# migrate twenty Targets in waves over two Celery workers; needs `uv sync --extra celery` and redis-server
+[no-exit-message]
+workers *options:
+    @python -m pytest -m workers -s migration_pipeline_tests/workers "$@"
+
+# judge every revision of those projects beside what it really does to rows, and write docs/verdicts.md
+[no-exit-message]
+verdicts *options:
+    @python -m migration_pipeline_tests.strangers.verdicts "$@"
 
 # hold every witness against the truth of the corpus, and write docs/classification.md; needs squawk (PyPI: squawk-cli)
 [no-exit-message]

@@ -2,17 +2,22 @@
 
 import dagster as dg
 
-from migration_pipeline.defs import assets
+from migration_pipeline.defs import assets, sensors
 from migration_pipeline.defs.jobs import (
     backup_database,
+    confirm_migration,
     drop_replaced,
     migrate,
     prune_backups,
     rehearse_migration,
     restore_database,
+    show_fleet,
+    start_fleet,
+    stop_fleet,
     verify_newest_backup,
 )
 from migration_pipeline.defs.schedules import prune_backups_daily, verify_newest_backup_daily
+from migration_pipeline.defs.sensors_fleet import fleet_waves
 
 
 @dg.definitions
@@ -20,13 +25,18 @@ def defs() -> dg.Definitions:
     return dg.Definitions(
         jobs=[
             migrate,
+            confirm_migration,
             rehearse_migration,
             backup_database,
             restore_database,
             verify_newest_backup,
             prune_backups,
             drop_replaced,
+            start_fleet,
+            stop_fleet,
+            show_fleet,
         ],
         schedules=[prune_backups_daily, verify_newest_backup_daily],
+        sensors=[fleet_waves, *sensors.ALL],
         assets=assets.known(),
     )

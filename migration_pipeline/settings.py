@@ -12,10 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from migration_pipeline import settings_backups, settings_source
+from migration_pipeline import settings_backups, settings_fleet, settings_notices, settings_source
 from migration_pipeline.domain.connection import Connection, WrongUrl
 from migration_pipeline.domain.connection_url import FORM, wrong_text
 from migration_pipeline.domain.locking import LockBudget
+from migration_pipeline.domain.notices import Channel
 from migration_pipeline.settings_backups import BackupPolicy
 from migration_pipeline.settings_source import FILE, VARIABLES
 from migration_pipeline.settings_table import Table
@@ -25,8 +26,11 @@ SAME_SERVER = "same-server"
 DURATIONS = (
     ("max_backup_age", "hours", 8760, 24),
     ("max_backup_age_at_upgrade", "minutes", 1440, 1440),
+    ("confirmation", "minutes", 1440, 1440),
     ("lock_timeout", "seconds", 300, 300),
     ("transaction_limit", "minutes", 1440, 30),
+    ("alert_after", "minutes", 1440, 5),
+    ("cancel_after", "minutes", 1440, 30),
     ("migration_lock_wait", "seconds", 3600, 3600),
     ("lock_budget_reads", "seconds", 86_400, 86_400),
     ("lock_budget_writes", "seconds", 86_400, 86_400),
@@ -60,14 +64,19 @@ class Target:
     maintenance_database: str = "postgres"
     max_backup_age: timedelta = timedelta(hours=24)
     max_backup_age_at_upgrade: timedelta = timedelta(hours=1)
+    confirmation: timedelta = timedelta(minutes=30)  #: how long a run from Dagster's UI waits for an answer
     lock_timeout: timedelta = timedelta(seconds=5)
     lock_attempts: int = 5
     transaction_limit: timedelta = timedelta(minutes=30)
+    alert_after: timedelta = timedelta(minutes=5)  #: of the upgrade's transaction: somebody is told
+    cancel_after: timedelta = timedelta(minutes=30)  #: of it: the run is cancelled
     migration_lock_wait: timedelta = timedelta(seconds=10)
     lock_budget_reads: timedelta = LockBudget.reads
     lock_budget_writes: timedelta = LockBudget.writes
     effects_tolerance_factor: float = 1.2
     effects_tolerance_rows: int = 100
+    alerts: tuple[Channel, ...] = ()  #: who operates the database
+    downtime_notices: tuple[Channel, ...] = ()  #: who works with it: the clinicians
 
     @property
     def scratch_on_same_server(self) -> bool:
@@ -84,6 +93,7 @@ def load(environ: Mapping[str, str], folder: Path, target: str | None = None) ->
     name = settings_source.choose(source, target)
     variables = {} if source.file else VARIABLES
     table = Table(source.tables[name], folder=source.folder, environ=environ, variables=variables)
+    settings_fleet.wave_of(table, source.waves)
     made = _target(name, table)
     if source.file and target is None:
         _refuse_other_variables(table, name)
@@ -127,6 +137,8 @@ def _target(name: str, table: Table) -> Target:
         pg_bin=_pg_bin(table),
         safety_file=_safety_file(table, config),
         settings_folder=table.folder,
+        alerts=settings_notices.read(table, "alerts"),
+        downtime_notices=settings_notices.read(table, "downtime_notices"),
         **_policies(table, is_production=is_production),
     )
     table.refuse_unknown_keys()

@@ -23,6 +23,7 @@ VARIABLES = {
     "pg_bin": "PG_BIN",
 }
 MOST_TOLD = 20  #: so many Targets or wrong keys a message names: a file that is none of ours can have thousands
+WAVES = ("canary", "rest")  #: in which a fleet is migrated, where [fleet] names none
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,62}")  # a folder of the store, and a tag of a run
 
 
@@ -31,6 +32,7 @@ class Source:
     file: Path | None  #: None: the environment variables
     folder: Path  #: where relative paths start
     tables: Mapping[str, Mapping[str, object]]
+    waves: tuple[str, ...] = WAVES
 
 
 def find(environ: Mapping[str, str], folder: Path) -> Path | None:
@@ -53,7 +55,8 @@ def read(environ: Mapping[str, str], folder: Path) -> Source:
     if file is None:
         values = {key: environ[variable] for key, variable in VARIABLES.items() if environ.get(variable)}
         return Source(file=None, folder=absolute(folder), tables={ONLY: values})
-    return Source(file=file, folder=file.parent, tables=_tables(file))
+    tables, waves = _tables(file)
+    return Source(file=file, folder=file.parent, tables=tables, waves=waves)
 
 
 def choose(source: Source, target: str | None) -> str:
@@ -88,12 +91,12 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links, absolute() keeps ".."
 
 
-def _tables(file: Path) -> dict[str, Mapping[str, object]]:
+def _tables(file: Path) -> tuple[dict[str, Mapping[str, object]], tuple[str, ...]]:
     content = _content(file)
     problems: dict[str, list[str]] = {}
-    for key in [key for key in content if key != "targets"]:
+    for key in [key for key in content if key not in {"targets", "fleet"}]:
         shown = key if re.fullmatch(r"[A-Za-z_][\w-]{0,60}", key, re.ASCII) else "a key"
-        hint = nearest(key, ["targets"]) or "; right: keys below [targets.NAME]"
+        hint = nearest(key, ["targets", "fleet"]) or "; right: keys below [targets.NAME]"
         problems.setdefault(shown, []).append("is nothing that stands at the top" + hint)
     targets = content.get("targets", {})
     if not isinstance(targets, dict) or not targets:
@@ -106,9 +109,26 @@ def _tables(file: Path) -> dict[str, Mapping[str, object]]:
             )
         elif not isinstance(table, dict):
             problems[f"targets.{name}"] = [f"is no table; right: [targets.{name}]"]
+    waves = _waves(content.get("fleet", {}), problems)
     if problems:
         raise wrong_settings(problems, file=file)
-    return targets
+    return targets, waves
+
+
+def _waves(fleet: object, problems: dict[str, list[str]]) -> tuple[str, ...]:
+    if not isinstance(fleet, dict):
+        problems["fleet"] = ["is no table; right: [fleet]"]
+        return WAVES
+    if fleet.keys() - {"waves"}:
+        problems["fleet"] = ["has a key that is no setting; right: waves alone"]
+    waves = fleet.get("waves", list(WAVES))
+    if not isinstance(waves, list) or not waves or not all(isinstance(one, str) and NAME.fullmatch(one) for one in waves):
+        problems["fleet.waves"] = ['is no list of names; right: waves = ["canary", "rest"], in their order']
+    elif len(set(waves)) < len(waves):
+        problems["fleet.waves"] = ["names a wave twice; right: each once"]
+    else:
+        return tuple(waves)
+    return WAVES
 
 
 def _content(file: Path) -> dict[str, object]:

@@ -36,6 +36,9 @@ from migration_pipeline.domain.safety import SafetyReport
 from migration_pipeline.settings import Environment
 from migration_pipeline.workplace import Workplace
 
+#: Sessions of an upgrade that are left on the server.
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+
 
 def preflight(place: Workplace, revision: str, *, without_concurrently: bool = False) -> Preflight:
     """Look at server, role, tools and plan; demand a recent, verified, intact backup of this database (D1)."""
@@ -297,6 +300,7 @@ def rehearse(place: Workplace, plan: Plan, verified: VerifiedBackup) -> Rehearsa
     place.hold_lock()  # a run that goes on from here, after a failure, has not taken it yet
     copy, _ = place.restored(verified.backup)
     pending.check_files(plan)
+    place.forget_copy()  # what is rehearsed may stay on it
     ran = plan_runs.rehearse(
         OnCopy(
             project=place.project,
@@ -308,8 +312,8 @@ def rehearse(place: Workplace, plan: Plan, verified: VerifiedBackup) -> Rehearsa
         ),
         plan,
     )
-    if len(ran) > 1:
-        place.forget_copy()
+    if len(ran) == 1 and not ran[0].segment.alone:
+        place.keep_copy(verified.backup, copy)
     rehearsal = Rehearsal(plan_fingerprint=plan.fingerprint, backup_id=verified.backup.id, segments=ran)
     outside = rehearsal.outside
     if lost := ledger.data_lost(outside.lost, outside.rows):
@@ -373,10 +377,9 @@ def confirm(
     """
     report.raise_if_refused()
     if report.needs_confirmation:
-        consent = answer(plan.fingerprint)
-    else:
-        consent = confirmation.not_needed(plan.fingerprint, len(plan.revisions))
-    return replace(consent, accepted=accepted)
+        return replace(answer(plan.fingerprint), accepted=accepted)
+    why = confirmation.why_not_needed(len(report.verdicts), measured=sum(not one.unmeasured for one in report.verdicts))
+    return replace(confirmation.not_needed(plan.fingerprint, why), accepted=accepted)
 
 
 def look_again(place: Workplace, plan: Plan, verified: VerifiedBackup) -> timedelta:
@@ -400,9 +403,15 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
     place.hold_lock()
     pending.check_files(plan)
     _check_backup(place, verified)
+
+    def between_segments() -> None:
+        place.hold_lock()
+        pending.check_files(plan)
+        comparison.check_age(verified.backup, now=place.server_time(), limit=place.target.max_backup_age_at_upgrade)
+
     tolerance = Tolerance(factor=place.target.effects_tolerance_factor, rows=place.target.effects_tolerance_rows)
     begun = place.history.begin(plan, verified.backup.id, consent.how, place.clock(), accepted=consent.accepted)
-    with _ended_where_it_is(place, plan, begun):
+    with _ended_where_it_is(place, plan, begun, in_parts=bool(rehearsal.why_not_atomic)):
         done = plan_runs.upgrade(
             OnLive(
                 project=place.project,
@@ -412,6 +421,8 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
                 tries=place.target.lock_attempts,
                 progress=place.show_revision,
                 backup_id=verified.backup.id,
+                compares_views=consent.how.startswith("not needed"),
+                between=between_segments,
             ),
             plan,
             rehearsal,
@@ -432,7 +443,7 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
 
 
 @contextlib.contextmanager
-def _ended_where_it_is(place: Workplace, plan: Plan, begun: Migration) -> Iterator[None]:
+def _ended_where_it_is(place: Workplace, plan: Plan, begun: Migration, *, in_parts: bool) -> Iterator[None]:
     """Record a migration as failed where the database is seen to be as before, or a part of the plan to be applied.
 
     Otherwise nobody knows, and it stays begun.
@@ -443,8 +454,10 @@ def _ended_where_it_is(place: Workplace, plan: Plan, begun: Migration) -> Iterat
         with contextlib.suppress(errors.MigrationPipelineError):
             heads = comparison.heads_now(place.live, plan)
             applied = None if heads is None else plan.applied(heads)
-            if heads is not None and applied is not None and applied < len(plan.revisions):
+            if heads is not None and applied is not None and (in_parts or not applied):
                 outcome = Outcome.PARTLY if applied else Outcome.FAILED
+                if applied == len(plan.revisions):
+                    outcome = Outcome.COMMITTED
                 place.history.end(begun, outcome, at=place.clock(), heads=heads, applied=applied)
         raise
 
@@ -482,7 +495,7 @@ def standing(place: Workplace, plan: Plan | None, step: str, *, refused: bool = 
     if plan is None:
         begun = "" if step == "backup_now" else "nothing was begun; "
         return {"state": f"{begun}the database was only read"}
-    return {"state": _whereabouts(place, plan, step), "safe": _safe(place, plan)}
+    return {"state": _whereabouts(place, plan, step), **_locks(place, step), "safe": _safe(place, plan)}
 
 
 def _whereabouts(place: Workplace, plan: Plan, step: str) -> str:
@@ -501,6 +514,20 @@ def _whereabouts(place: Workplace, plan: Plan, step: str) -> str:
         return f"{at}: {applied} of {len(plan.revisions)} revisions are applied"
     committed = heads == plan.heads and step in {"upgrade", "post_check"}
     return f"the upgrade was committed; {at}" if committed else f"{at}, where something else has brought it"
+
+
+def _locks(place: Workplace, step: str) -> dict[str, str]:
+    """Say whether the upgrade's session is gone, and its locks with it."""
+    if step != "upgrade":
+        return {}
+    try:
+        with postgres.session(place.live, purpose="looks") as opened:
+            at_work = postgres.one(opened, SESSIONS, f"migration_pipeline upgrade {place.target.name}"[:63])[0]
+    except errors.MigrationPipelineError:
+        return {}
+    return {
+        "locks": f"{at_work} session of this upgrade is still at work" if at_work else "free: the upgrade's session has ended"
+    }
 
 
 def _safe(place: Workplace, plan: Plan) -> str:
@@ -546,12 +573,11 @@ def _check_same_plan(plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal,
 def _refuse_parts(why: tuple[str, ...]) -> None:
     """Raise NotAtomic for a plan that can end half-way."""
     if why:
+        told = {"rehearsed": safety.lines(why)}
+        if all("CONCURRENTLY" in one for one in why):
+            told["in one transaction"] = "just migrate --without-concurrently; tables are locked meanwhile"
         raise errors.NotAtomic(
-            evidence={
-                "rehearsed": safety.lines(why),
-                "in one transaction": "just migrate --without-concurrently; tables are locked meanwhile",
-            },
-            next_step="accept that the backup is the way back: just migrate --accept-non-transactional",
+            evidence=told, next_step="accept that the backup is the way back: just migrate --accept-non-transactional"
         )
 
 

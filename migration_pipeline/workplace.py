@@ -145,8 +145,12 @@ class Workplace:
         return copy, seconds
 
     def forget_copy(self) -> None:
-        """Restore anew when a copy is asked for again: something has been committed on this one."""
+        """Restore anew when a copy is asked for again: something may have been committed on this one."""
         self._copy = None
+
+    def keep_copy(self, backup: Backup, copy: Connection) -> None:
+        """Give this copy to whoever asks for one of the backup: it is as it was restored."""
+        self._copy = (backup.id, copy)
 
     def _restored_by_own_system(self, backup: Backup) -> tuple[Connection, float]:
         started = time.monotonic()

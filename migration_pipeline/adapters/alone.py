@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from migration_pipeline.adapters import alembic_project, execution
+from migration_pipeline.adapters import alembic_project, execution, indexes
 from migration_pipeline.adapters.alembic_project import Session, Stop
 from migration_pipeline.adapters.execution import Show
+from migration_pipeline.adapters.indexes import Built
 from migration_pipeline.adapters.measurement import Measurement
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, quoted
@@ -46,6 +47,7 @@ class Alone:
     role: str | None = None
     backend: Backend | None = None
     measurement: Measurement = field(default_factory=lambda: Measurement(count_rows=False))
+    built: list[Built] = field(default_factory=list)  #: the indexes that it was to make
     heads: tuple[str, ...] = ()  #: after it; empty: it did not come to its end
     _waits_long: bool = False
 
@@ -88,6 +90,10 @@ class Alone:
             part = self.measurement.revisions[-1] if revision else self.measurement.outside
             part.statements.append(kept)
         self._set_lock_timeout(session, long=bool(command))
+        if command and (query := indexes.lookup(parsed)):
+            ((table, is_there),) = session.query(query)
+            if one := indexes.built(parsed, table, is_there=is_there):
+                self.built.append(one)
         return statements.keeping_limits(
             parsed, self.limits.statements(self.server_version, "SESSION"), has_parameters=has_parameters
         )
@@ -122,11 +128,6 @@ class Alone:
         if self.heads != self.plan.heads:
             raise Stop("half run", f"the version table reads {', '.join(self.heads) or 'nothing'} after it")
         return True
-
-    @property
-    def sent(self) -> list[Parsed]:
-        """What the revision has sent, the last one perhaps in vain."""
-        return [statements.parse(one.sql, one.has_parameters) for part in self.measurement.revisions for one in part.statements]
 
 
 def run(project: Project, connection: Connection, alone: Alone) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import execution, explanation, losses, pending, postgres
+from migration_pipeline.adapters import execution, explanation, losses, pending, postgres, sequences
 from migration_pipeline.adapters.alembic_project import QueryFailed, Session, Stop
 from migration_pipeline.adapters.execution import Execution, Ran, Show
 from migration_pipeline.adapters.failed_run import RunFailed
@@ -17,7 +17,7 @@ from migration_pipeline.adapters.lock_watch import LockWatch
 from migration_pipeline.adapters.measurement import Measurement
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits, quoted
-from migration_pipeline.domain import effects, redaction, statements
+from migration_pipeline.domain import effects, redaction, sql, statements
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.effects import Loss, Rehearsed, RevisionEffects, Statement, Tolerance
 from migration_pipeline.domain.plan import Plan
@@ -62,18 +62,20 @@ def rehearse(
 
     Where more follows, and there is nothing to count on the copy as it was, it is committed at once.
 
-    Where it changes values, it runs once more, with copies of the tables that it changes, to tell which are overwritten.
-    The copies take time: locks and times are those of the first run.
+    Where it changes values of tables that were not copied just before, it runs once more, with copies of all that it changes,
+    to tell which are overwritten. The copies take time: locks and times are those of the first run.
     Raise Cut, CannotRollBack, NotAllowed or RehearsalFailed.
     """
     plan = segment.plan
     run = _run(copy, plan, limits, progress, role, is_part=is_part)
-    commits = replace(run, lock_watch=LockWatch(), decide=lambda ran: more_follows and _changes_nothing_of_before(ran, plan))
-    first = _rehearse(project, copy, commits)
+    decide = lambda ran: more_follows and _changes_nothing_of_before(ran, plan)  # noqa: E731 - one line of the call
+    places = sequences.read(copy)
+    first = _rehearse(project, copy, replace(run, lock_watch=LockWatch(), copies_early=True, decide=decide))
     seconds = sum(one.seconds for one in first.revisions)
     altered = first.altered_tables(plan.is_version_table)
-    if not altered:
+    if altered <= first.compared:
         return first, seconds
+    sequences.set_back(copy, places)
     second = _rehearse(project, copy, replace(run, watched_tables=altered))
     for before, now in zip(first.parts, second.parts, strict=True):
         now.take_from(before)
@@ -153,10 +155,12 @@ def upgrade(
     progress: Show,
     backup_id: str,
     is_part: bool,
+    compares_views: bool,
 ) -> Done:
     """Run a segment on the live database in one transaction and commit it. Raise UpgradeFailed, Stale."""
     plan, server_version = rehearsal.segment.plan, version(live)
     expected = {one.revision: (*one.lost, *one.put_back) for one in rehearsal.revisions}
+    watched = put_back(rehearsal) | (refreshed(rehearsal) if compares_views else frozenset())
     for attempt in range(1, tries + 1):
         run = Execution(
             plan=plan,
@@ -168,6 +172,7 @@ def upgrade(
             before=lambda session, measured, revision: check_amounts(session, measured, expected[revision], tolerance),
             decide=lambda ran: check_effects(ran, plan, rehearsal, tolerance),
             is_segment=is_part,
+            watched_names=watched,
         )
         started = time.monotonic()
         try:
@@ -218,11 +223,41 @@ def check_effects(ran: Ran, plan: Plan, rehearsal: Rehearsed, tolerance: Toleran
     live = losses.effects(ran.parts, ran.base, None, plan.is_version_table)
     found = effects.surprises((*rehearsal.revisions, rehearsal.outside), live, tolerance)
     found += tuple(new_statements(rehearsal, live))
+    found += tuple(lost_after_all(rehearsal, live))
     if not found:
         found = tuple(str(one) for one in execution.schema_differences(rehearsal.schema_after, ran.schema))
     if found:
         raise Stop("surprise", "the live run differs from the rehearsal: " + "; ".join(found[:5]))
     return True
+
+
+def lost_after_all(rehearsal: Rehearsed, live: Sequence[RevisionEffects]) -> Iterator[str]:
+    """Yield what is lost of the tables and views that are compared live, and was not in the rehearsal."""
+    expected = {(loss.kind, loss.name) for one in rehearsal.revisions for loss in one.lost}
+    for one in live:
+        for loss in one.lost:
+            if loss.how in {"deleted", "truncated", "refreshed", "overwritten"} and (loss.kind, loss.name) not in expected:
+                yield f"{loss.kind} of {loss.name} are {loss.how}, and all of them were there again in the rehearsal"
+
+
+def put_back(rehearsal: Rehearsed) -> frozenset[str]:
+    """Return the tables from which rows were taken and were all there again: what else they hold live, is not."""
+    return frozenset(
+        [
+            change.table
+            for one in rehearsal.revisions
+            for change in one.rows
+            if change.existed and change.deleted and change.lost == 0
+        ]
+        + [loss.name for one in rehearsal.revisions for loss in one.put_back]
+    )
+
+
+def refreshed(rehearsal: Rehearsed) -> frozenset[str]:
+    """Return the materialized views that are refreshed: a restored copy never holds what only they still held."""
+    sent = [statements.parse(each.sql, each.has_parameters) for one in rehearsal.revisions for each in one.statements]
+    nodes = [node for parsed in sent for node in parsed.nodes if sql.kind(node) == "RefreshMatViewStmt"]
+    return frozenset(str(sql.relation(node.relation)) for node in nodes)
 
 
 def new_statements(rehearsal: Rehearsed, live: Sequence[RevisionEffects]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain import statements
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.effects import Rehearsed, RevisionEffects
+from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.schema import SchemaSnapshot
 from migration_pipeline.domain.segments import Segment
 
@@ -105,7 +106,7 @@ def upgrade(
                 drop_left_over(live, run, before)
             raise
         seconds = time.monotonic() - started
-        heads = comparison.heads_now(live, plan)
+        heads = heads_when_it_answers(live, plan)
         if heads == plan.heads:  # what failed after that was only the answer
             check_schema(live, rehearsal, backup_id)
             revisions, _ = measured(run)
@@ -117,6 +118,14 @@ def upgrade(
         time.sleep(attempts.BACK_OFF_SECONDS * attempt)
     message = "unreachable"
     raise AssertionError(message)
+
+
+def heads_when_it_answers(live: Connection, plan: Plan) -> tuple[str, ...] | None:
+    """Return where the database is, asking a server that restarts again and again; None: it does not say."""
+    end = time.monotonic() + attempts.OUTCOME_SECONDS
+    while (heads := comparison.heads_now(live, plan)) is None and time.monotonic() < end:
+        time.sleep(attempts.BACK_OFF_SECONDS)
+    return heads
 
 
 def measured(run: Alone) -> tuple[tuple[RevisionEffects, ...], RevisionEffects]:
@@ -153,7 +162,14 @@ def left_behind(live: Connection, run: Alone, before: Before) -> dict[str, str]:
 
 
 def drop_left_over(live: Connection, run: Alone, before: Before) -> dict[str, str]:
-    return indexes.drop(live, indexes.left_over(before.indexes, indexes.read(live), run.sent))
+    """Drop what the revision left of its indexes, once it is seen that it is not applied; return what became of them."""
+    if comparison.heads_now(live, run.plan) != run.plan.current:
+        return {"left over": "not looked for: the database does not say that the revision is not applied"}
+    now = indexes.read(live)
+    found = indexes.drop(live, indexes.left_over(before.indexes, now, run.built, indexes.building(live)))
+    if invalid := indexes.now_invalid(before.indexes, indexes.read(live)):
+        found["no longer valid"] = "\n".join(map(indexes.by_hand, invalid))
+    return found
 
 
 def schema(connection: Connection) -> SchemaSnapshot:

@@ -76,8 +76,8 @@ def of_schemas(before: SchemaSnapshot, after: SchemaSnapshot) -> dict[str, str]:
     return {"schema": "\n".join(lines)} if lines else {}
 
 
-def check_still_valid(live: Connection, backup: Backup, *, now: datetime, limit: timedelta) -> None:
-    """Raise Stale unless the backup is young enough, and the live schema is still what it holds."""
+def check_age(backup: Backup, *, now: datetime, limit: timedelta) -> None:
+    """Raise Stale unless the backup is young enough."""
     age = now - backup.manifest.snapshot_time
     if not timedelta(0) <= age <= limit:
         told = "is of a time in the future" if age < timedelta(0) else f"is {backups.words(age)} old: too old to upgrade on"
@@ -86,6 +86,11 @@ def check_still_valid(live: Connection, backup: Backup, *, now: datetime, limit:
             evidence={"limit": backups.words(limit)},
             next_step="just migrate",
         )
+
+
+def check_still_valid(live: Connection, backup: Backup, *, now: datetime, limit: timedelta) -> None:
+    """Raise Stale unless the backup is young enough, and the live schema is still what it holds."""
+    check_age(backup, now=now, limit=limit)
     if changed := of_live(live, backup.manifest.schema):
         raise errors.Stale(
             "The live schema has changed since the backup; nothing was changed.",

@@ -3,13 +3,15 @@
 Both are one transaction behind the commit fuse. The rehearsal rolls it back; the upgrade commits when `decide` says so.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from migration_pipeline.adapters import alembic_project, catalog, overwrites, transaction
 from migration_pipeline.adapters.alembic_project import Session, Stop
-from migration_pipeline.adapters.inventory import Thing
+from migration_pipeline.adapters.early_copies import EarlyCopies
+from migration_pipeline.adapters.inventory import WITH_ROWS, Thing
 from migration_pipeline.adapters.lock_watch import LockWatch
 from migration_pipeline.adapters.measurement import OUTSIDE, Measured, Measurement
 from migration_pipeline.adapters.overwrites import Comparison
@@ -38,6 +40,7 @@ class Ran:
     schema: SchemaSnapshot
     heads: tuple[str, ...]
     opened: Opened
+    compared: frozenset[str] = frozenset()  #: OIDs of tables of which every changed value is counted
     is_committed: bool = False  #: as it was decided; whether COMMIT came through, the server knows
 
     @property
@@ -104,6 +107,10 @@ class Execution:
     decide: Callable[[Ran], bool] = lambda _ran: False
     #: OIDs of tables to copy at the start, so that overwritten values are counted.
     watched_tables: frozenset[str] = frozenset()
+    #: Names of tables and materialized views to copy at the start of a live run: nothing of them was lost in the rehearsal.
+    watched_names: frozenset[str] = frozenset()
+    #: Whether tables are copied just before a statement changes values of theirs.
+    copies_early: bool = False
     #: Follows the table locks; None: nobody asks for them, and nothing is read between the statements.
     lock_watch: LockWatch | None = None
     #: The role to become, where the connection's own is not the live one.
@@ -115,10 +122,11 @@ class Execution:
     ran: Ran | None = None
     measurement: Measurement = field(init=False)
     _comparison: Comparison | None = None
+    _early: EarlyCopies | None = None
 
     def __post_init__(self) -> None:
         clock = self.lock_watch.time if self.lock_watch else time.monotonic
-        self.measurement = Measurement(count_rows=self.rehearsing, clock=clock)
+        self.measurement = Measurement(count_rows=self.rehearsing or bool(self.watched_names), clock=clock)
 
     def connected(self, session: Session) -> None:
         """Open the transaction and take the baseline, before env.py sends its first statement."""
@@ -129,10 +137,26 @@ class Execution:
             session, self.limits, server_version=self.server_version, version_table=table, role=self.role
         )
         self.measurement.open(session)
-        if self.watched_tables:
-            self._comparison = overwrites.copy(session, self.watched_tables, self.measurement.base)
+        if watched := self.watched_tables | self._named():
+            for key in self._named():
+                thing = self.measurement.base[key]
+                if thing.kind == "table":
+                    session.query(f"LOCK TABLE ONLY {transaction.quoted(thing.schema, thing.name)} IN SHARE MODE")
+            self._comparison = overwrites.copy(session, watched, self.measurement.base)
+        if self.copies_early:
+            self._early = EarlyCopies(session, self.measurement, self.plan.version_table, self._aside)
+            self._comparison = self._early.comparison
         if self.lock_watch:
             self.lock_watch.open(session)
+
+    def _named(self) -> frozenset[str]:
+        """Return the OIDs of what is to be compared on the live database; until the end nobody else may change it."""
+        base = self.measurement.base
+        return frozenset(
+            key
+            for key, thing in base.items()
+            if thing.kind in WITH_ROWS and {thing.name, f"{thing.schema}.{thing.name}"} & self.watched_names
+        )
 
     def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None:
         check_same_plan(self.plan, heads, revisions)
@@ -150,14 +174,18 @@ class Execution:
         if not own:
             check_only_reads(parsed)
             return None
-        plain = statements.without_concurrently(parsed) if self.plan.without_concurrently else None
+        plain = statements.without_concurrently(parsed, has_parameters=has_parameters) if self.plan.without_concurrently else None
         if plain is not None:
-            sql, parsed = plain, statements.parse(plain, has_parameters)
+            sql, has_parameters = plain, False
+            parsed = statements.parse(plain, has_parameters)
         reason = statements.stop_reason(parsed, rehearsing=self.rehearsing)
         if reason is not None:
             raise Stop(reason.kind, reason.sentence.rstrip("."))
         if self.lock_watch:
             self.lock_watch.before(session, parsed)
+        self.measurement.note(sql, goes_back=statements.goes_back(parsed))
+        if self._early:
+            self._early.before(session, parsed)
         if revision is not None or not statements.is_read_only(parsed):
             kept = statement_of(sql, self.sources, has_parameters=has_parameters, revision=revision)
             part = self.measurement.revisions[-1] if revision else self.measurement.outside
@@ -181,9 +209,15 @@ class Execution:
 
     def _measure(self, session: Session, part: Measured) -> None:
         transaction.check_is_ours(session, self._ours)
+        if self._early:
+            self._early.settle(session)
         self.measurement.measure(session, part)
-        if self._comparison:
-            self._comparison.measure(session, self.measurement, part)
+        if self._comparison and self._comparison.has_copies:
+            with self._aside(session):
+                self._comparison.measure(session, self.measurement, part)
+
+    def _aside(self, session: Session) -> contextlib.AbstractContextManager[None]:
+        return self.lock_watch.aside(session) if self.lock_watch else contextlib.nullcontext()
 
     def finish(self, session: Session) -> bool:
         """Measure what env.py and the deferred triggers still did, look at the schema, and decide."""
@@ -200,6 +234,7 @@ class Execution:
             schema=catalog.read(session.query),
             heads=version_rows(session, self.plan),
             opened=self._ours,
+            compared=self._early.covered(session) if self._early else self.watched_tables,
         )
         if self.lock_watch:
             self.lock_watch.close(self.ran.parts)

@@ -54,8 +54,8 @@ def mixed(plan: Plan, revision: str, *, cannot: str, can: str) -> errors.CannotR
     return errors.CannotRollBack(
         f'Revision "{revision}" mixes what can be rolled back with what cannot.',
         evidence={"can be": can, "cannot be": cannot, "file": plan.named(revision).path},
-        next_step=f"move {cannot} into a revision of its own, and leave the rest in this one; "
-        "or leave CONCURRENTLY out: just migrate --without-concurrently",
+        next_step=f"move {cannot} into a revision of its own, and leave the rest in this one"
+        + ("; or leave CONCURRENTLY out: just migrate --without-concurrently" if "CONCURRENTLY" in cannot else ""),
     )
 
 

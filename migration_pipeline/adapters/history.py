@@ -57,6 +57,13 @@ class History:
             yield f"{damaged} of {damaged + len(records)} records of earlier migrations in {self.store.where} are damaged"
         ours = [one for one in records if one.identity == plan.identity and one.outcome in APPLIED]
         at = ", ".join(plan.current)
+        last = next((one for one in reversed(records) if one.identity == plan.identity), None)
+        if last is not None and last.outcome is Outcome.BEGUN and at and last.heads_before != plan.current:
+            yield (
+                f"the last migration was cut off after {last.at:%Y-%m-%d %H:%M} UTC on its way to {', '.join(last.heads_after)}; "
+                f"the database is at {at}, and its backup is {last.backup_id}"
+            )
+            return
         if at and not ours:
             yield f"the database is at {at}; no run of this pipeline has migrated it before"
         elif ours and ours[-1].heads_after != plan.current:

@@ -49,6 +49,14 @@ LARGE_OBJECTS, LARGE_OBJECTS_OID = "pg_catalog.pg_largeobject", "2613"
 #: A writing subtransaction that is rolled back moves this on, and others' commits do; what it counted stays counted.
 OVER = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
 
+#: Whether a function of the database's own may undo what it did itself: by an EXCEPTION clause, or in another language.
+MAY_CATCH = """
+SELECT EXISTS (
+  SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+  WHERE p.oid >= 16384 AND (l.lanname NOT IN ('internal', 'sql', 'plpgsql') OR p.prosrc ~* 'exception[^;]*when')
+    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e'))
+"""
+
 #: Where a sequence stands; one that was set back with is_called = false gives out its last value again.
 SEQUENCE = """
 SELECT {key}, (last_value - CASE WHEN is_called THEN 0 ELSE sign(seqincrement)::bigint END) * sign(seqincrement)::bigint

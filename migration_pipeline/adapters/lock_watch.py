@@ -4,8 +4,9 @@ PostgreSQL keeps a lock to the transaction's end, so that a reading after a stat
 has to look meanwhile. When within its statement a lock was taken is not seen: it counts from the statement's begin.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -142,6 +143,19 @@ class LockWatch:
         if before is not None and self._wal is not None:
             part.wal_bytes = self._wal - before
         self._aside += self._clock() - started
+
+    @contextlib.contextmanager
+    def aside(self, session: Session) -> Iterator[None]:
+        """Do other work of the pipeline's own: neither its time nor the WAL that it writes count."""
+        started = self._clock()
+        try:
+            before = self._read_wal(session)
+            yield
+            after = self._read_wal(session)
+            if before is not None and after is not None and self._wal is not None:
+                self._wal += after - before
+        finally:
+            self._aside += self._clock() - started
 
     def time(self) -> float:
         """Return the seconds since the transaction's begin, without those of our own readings."""

@@ -14,6 +14,7 @@ from migration_pipeline.adapters.alembic_project import Session
 from migration_pipeline.adapters.inventory import (
     LARGE_OBJECTS,
     LARGE_OBJECTS_OID,
+    MAY_CATCH,
     OVER,
     STORED,
     WITH_ROWS,
@@ -27,6 +28,7 @@ from migration_pipeline.domain.backups import Layout, Manifest
 from migration_pipeline.domain.effects import Loss, RowChange, Statement
 from migration_pipeline.domain.locking import LockHeld
 
+SIZES = "SELECT oid::text, pg_catalog.pg_relation_size(oid) FROM pg_catalog.pg_class WHERE oid IN ({})"
 OUTSIDE = "env.py"  #: what is sent before the first revision and after the last one
 
 
@@ -98,14 +100,18 @@ class Measurement:
         self.sequences_at_start: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
         self._counters: dict[str, tuple[int, int, int]] = {}
+        self.start_counters: dict[str, tuple[int, int, int]] = {}
         self._over = ""
-        self._undid_something = False
+        self.undid_something = False
+        self._goes_back = self._may_catch = False
+        self._touched: frozenset[str] | None = None  #: since the call before the last one; None: perhaps every table
+        self._sizes: dict[str, int] = {}
         self._started = 0.0
 
     def open(self, session: Session) -> None:
         """Take the baseline. The counters may be above zero already: our own fuse."""
         self.base = self.now = state(session)
-        self._counters = counters(session, self.base, {})
+        self._counters = self.start_counters = counters(session, self.base, {})
         self.sequences_at_start = self._sequences = self._read_sequences(session)
         self._over = session.query(OVER)[0][0]
 
@@ -128,7 +134,13 @@ class Measurement:
         part.rewritten += replaced
         if self.count_rows:
             part.emptied += [self._emptied(session, key) for key in replaced if self.now[key].kind == "table"]
-            self._undid_something |= session.query(OVER)[0][0] != self._over
+            self.undid_something = self.undid_something or self._undid(session)
+            moved = {key for key, now in self._counters.items() if now != counted.get(key, (0, 0, 0))}
+            moved |= counted.keys() - self._counters.keys()
+            smaller = self._emptied_in_place(session)
+            # going back undoes an earlier part's work too, and no counter moves then
+            self._touched = None if self._goes_back else frozenset({*moved, *replaced, *smaller})
+            self._goes_back = False
         before_them, self._sequences = self._sequences, self._read_sequences(session)
         part.moved_back += [
             Loss(kind="sequence", name=f"{self.base[key].schema}.{self.base[key].name}", how="moved back")
@@ -157,6 +169,34 @@ class Measurement:
         inserted, _, deleted = self._counters.get(key, (0, 0, 0))
         return Emptied(table=key, rows_now=rows, rows_added=inserted - deleted)
 
+    def note(self, text: str, *, goes_back: bool) -> None:
+        """Take note of what is sent: the project may go back to a savepoint of its own, or catch what it raised."""
+        self._goes_back |= goes_back
+        self._may_catch |= goes_back or "exception" in text.lower()
+
+    def _undid(self, session: Session) -> bool:
+        """Tell whether something may have been undone. Others' commits and the server's own work look alike from outside."""
+        if session.query(OVER)[0][0] == self._over:
+            return False
+        return self._may_catch or bool(session.query(MAY_CATCH)[0][0])
+
+    def _emptied_in_place(self, session: Session) -> list[str]:
+        """Return the tables with a new storage that may have been emptied in place since the last call.
+
+        TRUNCATE of these leaves no other trace than a smaller size, and sets the counters back: as many rows may have come again.
+        """
+        keys = {key for part in (self.outside, *self.revisions) for key in part.rewritten if key in self.now}
+        before, self._sizes = self._sizes, dict(session.query(SIZES.format(", ".join(keys)))) if keys else {}
+        return [
+            key
+            for key, size in self._sizes.items()
+            if size < before.get(key, size) or self._counters.get(key, (0, 0, 0))[0] != self.start_counters.get(key, (0, 0, 0))[0]
+        ]
+
+    def is_touched(self, relid: str) -> bool:
+        """Tell whether a table may read differently since the call of `measure` before the last one."""
+        return self._touched is None or relid in self._touched
+
     def _read_sequences(self, session: Session) -> dict[str, int]:
         """Read where the sequences stand that were there at the start. PostgreSQL never rolls them back."""
         keys = [key for key, thing in self.now.items() if thing.kind == "sequence" and key in self.base]
@@ -180,7 +220,7 @@ class Measurement:
         touched = {key for part in parts for key in part.rewritten}
         for key, change in ((key, change) for part in parts for key, change in part.changes.items()):
             inserted, deleted = self.turnover(key)
-            if change.updated or (deleted and (inserted or self._undid_something or change.table == LARGE_OBJECTS)):
+            if change.updated or (deleted and (inserted or self.undid_something or change.table == LARGE_OBJECTS)):
                 touched.add(key)
         return {key for key in touched if (key in self.base and key in self.now) or key == LARGE_OBJECTS_OID}
 

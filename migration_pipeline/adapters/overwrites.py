@@ -1,8 +1,7 @@
-"""Counts the rows and values that a plan loses in what it changes: copies it at the start of the transaction, and compares.
+"""Counts the rows and values that a plan loses in what it changes, by comparing it with copies of how it was.
 
-What the plan does not change costs nothing: which tables it does is known from a first run of the rehearsal. Copies hold
-texts: what reads the same is the same, whatever a type or a collation calls equal, and a type that the plan drops stands in
-no way. What is there again, value for value, is not lost, whatever the counters of PostgreSQL say was deleted meanwhile.
+What the plan does not change costs nothing, nor does a part that leaves a table alone. What is there again, value for value,
+is not lost, whatever the counters of PostgreSQL say was deleted meanwhile.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,37 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
-from migration_pipeline.adapters import large_objects, whole_rows
+from migration_pipeline.adapters import copied, large_objects, whole_rows
 from migration_pipeline.adapters.alembic_project import QueryFailed, Session
+from migration_pipeline.adapters.copied import COMPARING, INTEGERS, Copy, Sheet
 from migration_pipeline.adapters.inventory import LARGE_OBJECTS_OID, Thing
 from migration_pipeline.adapters.measurement import Measured, Measurement
 from migration_pipeline.adapters.transaction import quoted
 from migration_pipeline.adapters.whole_rows import Column
 from migration_pipeline.domain.effects import Loss, RowChange
-
-PRIMARY_KEY = "SELECT unnest(indkey)::int FROM pg_index WHERE indrelid = {relation} AND indisprimary"
-POPULATED = "SELECT relispopulated FROM pg_class WHERE oid = {relation}"
-
-#: How a value reads depends on these, and a revision may set them (https://www.postgresql.org/docs/current/runtime-config-client.html).
-READING = ("TimeZone", "DateStyle", "IntervalStyle", "extra_float_digits", "bytea_output", "lc_monetary", "search_path")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Copy:
-    """A table as it was before the plan: a temporary table of texts whose columns are named by their old numbers."""
-
-    relation: str  #: OID
-    thing: Thing
-    key: tuple[int, ...]  #: column numbers of the primary key; empty: rows are told apart by their values alone
-    columns: Mapping[int, Thing]
-
-    @property
-    def table(self) -> str:
-        return f"pg_temp.migration_pipeline_before_{self.relation}"
-
-    @property
-    def name(self) -> str:
-        return f"{self.thing.schema}.{self.thing.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +24,7 @@ class Found:
     """What reads differently than in the copy."""
 
     before: int = 0  #: rows
-    after: int = 0
+    after: int = 0  #: where they were counted
     missing: int = 0  #: old rows of which no row of the same key, or no row with the same values, is there
     #: How many old non-null values read differently, by column; without a key: in any row.
     values: Mapping[str, int] = field(default_factory=dict)
@@ -61,42 +37,49 @@ class Found:
 
 
 class Comparison:
-    """Follows the tables that were copied at the start of a run, part by part."""
+    """Follows the tables that were copied, part by part."""
 
-    def __init__(self, copies: Iterable[Copy], settings: tuple[str, ...], *, large_objects_copied: bool) -> None:
-        self._copies = tuple(copies)
-        self._settings = settings  #: under which they were made
+    def __init__(
+        self, copies: Iterable[Copy], settings: Mapping[str, str], *, large_objects_copied: bool = False, may_vanish: bool = False
+    ) -> None:
+        self.copies = {one.relation: one for one in copies}
+        self.settings = settings  #: under which they were made
+        self.compared: set[str] = set()  #: relations of which a part has results
+        self._rows: dict[str, int] = {}  #: of each copy
         self._large_objects_copied = large_objects_copied
+        self._may_vanish = may_vanish  #: with a savepoint of the plan's own
         self._told: dict[tuple[str, str], int] = {}  #: kind and name of a loss → how much is told already
         #: relation → revision → rows that it emptied the table of; rows of before that are lost by that, or by deleting.
         self._emptied: dict[str, dict[str, int]] = {}
         self._gone: dict[str, dict[str, int]] = {}
 
-    def measure(self, session: Session, run: Measurement, part: Measured) -> None:
-        """Add to a part what reads differently since it began. What it did not touch is not read again.
+    @property
+    def has_copies(self) -> bool:
+        return bool(self.copies) or self._large_objects_copied
 
-        What has a new storage already is read each time: TRUNCATE empties that in place, and no counter tells.
-        """
-        touched = [
-            one
-            for one in self._copies
-            if one.relation in run.now and (one.relation in part.changes or run.was_rewritten(one.relation))
-        ]
-        now = _settings(session)
-        _set(session, now, self._settings)
-        for one in touched:
-            self._take(session, one, run, part)
-        _set(session, self._settings, now)
+    def measure(self, session: Session, run: Measurement, part: Measured) -> None:
+        """Add to a part what reads differently since it began. What did not change since the last look is not read again."""
+        touched = [one for one in self.copies.values() if one.sheets and one.relation in run.now and run.is_touched(one.relation)]
+        if self._may_vanish:
+            touched = copied.still_there(session, touched)
+        if touched:
+            now = copied.settings(session)
+            change_settings(session, now, {**self.settings, **COMPARING})
+            for one in touched:
+                self._take(session, one, run, part)
+            change_settings(session, {**self.settings, **COMPARING}, now)
         if self._large_objects_copied and LARGE_OBJECTS_OID in part.changes:
             part.rows_lost[LARGE_OBJECTS_OID] = large_objects.pages_lost(session)
 
     def _take(self, session: Session, one: Copy, run: Measurement, part: Measured) -> None:
-        found = _compared(session, one, run.now)
+        was_rewritten = run.was_rewritten(one.relation)
+        found = self._compared(session, one, run.now, counts=was_rewritten)
         if found is None:
             return
+        self.compared.add(one.relation)
         inserted, deleted = run.turnover(one.relation)
         # TRUNCATE and REFRESH are in no counter of deleted rows
-        emptied = max(0, found.before + inserted - deleted - found.after) if run.was_rewritten(one.relation) else 0
+        emptied = max(0, found.before + inserted - deleted - found.after) if was_rewritten else 0
         by_part, gone = self._emptied.setdefault(one.relation, {}), self._gone.setdefault(one.relation, {})
         emptied_before = sum(rows for other, rows in by_part.items() if other != part.revision)
         here = part.changes.get(one.relation, RowChange(table=one.name))
@@ -117,38 +100,46 @@ class Comparison:
                 amount = count - told
                 yield replace(loss, values=amount) if loss.kind == "values" else replace(loss, rows=amount)
 
+    def _compared(self, session: Session, one: Copy, now: Mapping[str, Thing], *, counts: bool) -> Found | None:
+        """Compare a table with its copy; None where it has none of the old columns: that is told as such."""
+        table = now[one.relation]
+        there = [_columns(sheet, one, now) for sheet in one.sheets]
+        if not any(there):
+            return None
+        before = self._rows_of(session, one)
+        if not session.query(copied.POPULATED.format(relation=one.relation))[0][0]:
+            return Found(before=before, missing=before, is_keyed=False)
+        source = f"FROM ONLY {quoted(table.schema, table.name)}"
+        after = int(session.query(f"SELECT count(*) {source}")[0][0]) if counts else 0
+        keyed = bool(one.key) and set(one.key) <= {column.number for columns in there for column in columns}
+        missing = 0
+        values: dict[str, int] = {}
+        for sheet, columns in zip(one.sheets, there, strict=True):
+            gone, *numbers = _count(session, one.key if keyed else (), sheet, columns, source)
+            missing = max(missing, gone)
+            for column, number in zip(columns, numbers, strict=True):
+                values[column.before.name] = max(number, values.get(column.before.name, 0))
+        return Found(before=before, after=after, missing=missing, values=values, is_keyed=keyed)
+
+    def _rows_of(self, session: Session, one: Copy) -> int:
+        if one.relation not in self._rows:
+            self._rows[one.relation] = int(session.query(f"SELECT count(*) FROM {one.sheets[0].table}")[0][0])
+        return self._rows[one.relation]
+
 
 def copy(session: Session, relations: Iterable[str], base: Mapping[str, Thing]) -> Comparison:
     """Copy tables, at the start of the transaction."""
     wanted = set(relations)
-    copies = [made for key in sorted(wanted & base.keys()) if (made := _copy(session, key, base)) is not None]
-    copied = LARGE_OBJECTS_OID in wanted and large_objects.copy(session)
-    return Comparison(copies, _settings(session), large_objects_copied=copied)
+    settings = copied.settings(session)
+    copies = [made for key in sorted(wanted & base.keys()) if (made := copied.at_start(session, key, base)) is not None]
+    return Comparison(copies, settings, large_objects_copied=LARGE_OBJECTS_OID in wanted and large_objects.copy(session))
 
 
-def _settings(session: Session) -> tuple[str, ...]:
-    chosen = ", ".join(f"current_setting('{name}')" for name in READING)
-    return tuple(session.query(f"SELECT {chosen}")[0])
-
-
-def _set(session: Session, before: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    for name, was, value in zip(READING, before, wanted, strict=True):
-        if was != value:
-            session.query(f"SELECT set_config('{name}', {sql.Literal(value).as_string(None)}, true)")
-
-
-def _copy(session: Session, relation: str, base: Mapping[str, Thing]) -> Copy | None:
-    thing = base[relation]
-    columns = {int(key.partition(".")[2]): one for key, one in base.items() if key.startswith(f"{relation}.")}
-    if not columns or not session.query(POPULATED.format(relation=relation))[0][0]:
-        return None
-    key = tuple(row[0] for row in session.query(PRIMARY_KEY.format(relation=relation)))
-    chosen = ", ".join(f"{whole_rows.as_text(one.name)} AS c{number}" for number, one in columns.items())
-    table = quoted(thing.schema, thing.name)
-    session.query(
-        f"CREATE TEMPORARY TABLE migration_pipeline_before_{relation} ON COMMIT DROP AS SELECT {chosen} FROM ONLY {table}"
-    )
-    return Copy(relation=relation, thing=thing, key=key, columns=columns)
+def change_settings(session: Session, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    changed = [name for name, value in wanted.items() if before[name] != value]
+    if changed:
+        calls = (f"set_config('{name}', {sql.Literal(wanted[name]).as_string(None)}, true)" for name in changed)
+        session.query(f"SELECT {', '.join(calls)}")
 
 
 def _overwritten(one: Copy, found: Found, *, accounted: int) -> Iterable[Loss]:
@@ -160,59 +151,87 @@ def _overwritten(one: Copy, found: Found, *, accounted: int) -> Iterable[Loss]:
         if found.missing > accounted:
             yield Loss(kind="rows", name=one.name, how="refreshed", rows=found.missing - accounted)
         return
-    if not found.is_keyed and found.missing <= accounted:
+    rows = found.missing - accounted
+    if not found.is_keyed and rows <= 0:
         return  # every other row is still there, as a whole
     by_column = {name: count for name, count in found.values.items() if count}
+    if not found.is_keyed and accounted:
+        # the values of rows that are accounted for are missing too; of the others, no more than there are such rows
+        by_column = {name: min(count, rows) for name, count in by_column.items() if count > accounted}
     for name, count in by_column.items():
         yield Loss(kind="values", name=f"{one.name}.{name}", how="overwritten", values=count)
-    if found.missing > accounted and (found.is_keyed or not by_column):
-        yield Loss(kind="rows", name=one.name, how="overwritten", rows=found.missing - accounted)
+    is_told = not found.is_keyed and by_column and (not accounted or sum(by_column.values()) >= rows)
+    if rows > 0 and not is_told:
+        yield Loss(kind="rows", name=one.name, how="overwritten", rows=rows)
 
 
-def _compared(session: Session, one: Copy, now: Mapping[str, Thing]) -> Found | None:
-    """Compare a table with its copy; None where it has none of the old columns: that is told as such."""
-    table = now[one.relation]
-    columns = [
-        Column(number=number, name=now[key].name, before=thing, is_as_before=now[key].storage == thing.storage)
-        for number, thing in one.columns.items()
-        if (key := f"{one.relation}.{number}") in now
+def _columns(sheet: Sheet, one: Copy, now: Mapping[str, Thing]) -> list[Column]:
+    return [
+        Column(number=number, name=new.name, before=thing, is_as_before=new.storage == thing.storage, storage=new.storage)
+        for number, thing in sheet.columns.items()
+        if (new := now.get(f"{one.relation}.{number}")) is not None
     ]
-    if not columns:
-        return None
-    if not session.query(POPULATED.format(relation=one.relation))[0][0]:
-        ((before,),) = session.query(f"SELECT count(*) FROM {one.table}")
-        return Found(before=before, missing=before, is_keyed=False)
-    ((before, after),) = session.query(
-        f"SELECT (SELECT count(*) FROM {one.table}), (SELECT count(*) FROM ONLY {quoted(table.schema, table.name)})"
-    )
-    keyed = bool(one.key) and set(one.key) <= {column.number for column in columns}
-    count = _by_key if keyed else _as_multisets
+
+
+def _count(session: Session, key: tuple[int, ...], sheet: Sheet, columns: list[Column], source: str) -> list[int]:
+    """Return how many old rows are missing, and each column's values."""
+
+    def count(*, cast_back: bool) -> list[int]:
+        if not key:
+            return whole_rows.lost(session, as_texts(sheet), columns, source, cast_back=cast_back)
+        return _by_key(session, key, sheet, columns, source, cast_back=cast_back)
+
     try:
-        missing, *counts = count(session, one, columns, table, cast_back=True)
+        return count(cast_back=True)
     except QueryFailed:  # a value that cannot be cast back
-        missing, *counts = count(session, one, columns, table, cast_back=False)
-    values = {column.before.name: number for column, number in zip(columns, counts, strict=True)}
-    return Found(before=before, after=after, missing=missing, values=values, is_keyed=keyed)
+        return count(cast_back=False)
 
 
-def _by_key(session: Session, one: Copy, columns: list[Column], table: Thing, *, cast_back: bool) -> list[int]:
+def as_texts(sheet: Sheet) -> str:
+    """Return the table, or query, that has a sheet's values as texts."""
+    if sheet.is_text:
+        return sheet.table
+    columns = ", ".join(f"{whole_rows.as_text(f'c{number}')} AS c{number}" for number in sheet.columns)
+    return f"(SELECT {columns} FROM {sheet.table}) x"
+
+
+def _by_key(
+    session: Session, key: tuple[int, ...], sheet: Sheet, columns: list[Column], source: str, *, cast_back: bool
+) -> list[int]:
     """Compare row by row: first how many old rows have no row of their key now, then each column's changed values."""
-    now = ", ".join(f"{column.now(cast_back=cast_back)} AS n{column.number}" for column in columns)
-    on = " AND ".join(f"a.n{number} = b.c{number}" for number in one.key)
-    tests = [
-        f"count(*) FILTER (WHERE a.here AND {column.old} IS NOT NULL AND a.n{column.number} IS DISTINCT FROM {column.old})"
-        for column in columns
-    ]
-    source = f"SELECT true AS here, {now} FROM ONLY {quoted(table.schema, table.name)}"
-    sentence = (
-        f"SELECT count(*) FILTER (WHERE a.here IS NULL), {', '.join(tests)} FROM {one.table} b LEFT JOIN ({source}) a ON {on}"
-    )
+    pairs = {column.number: _Pair(column, sheet, cast_back=cast_back) for column in columns}
+    now = ", ".join(f"{pair.now} AS n{number}" for number, pair in pairs.items())
+    counts = ", ".join(f"count(*) FILTER (WHERE {pair.lost})" for pair in pairs.values())
+    on = " AND ".join(pairs[number].same for number in key)
+    new = f"SELECT true AS here, {now} {source}"
+    missing = "count(*) FILTER (WHERE a.here IS NULL)"
+    sentence = f"SELECT {missing}, {counts} FROM {sheet.table} b LEFT JOIN ({new}) a ON {on}"
     with whole_rows.savepoint(session):
-        ((*counts,),) = session.query(sentence)
-    return counts
+        ((*found,),) = session.query(sentence)
+    return found
 
 
-def _as_multisets(session: Session, one: Copy, columns: list[Column], table: Thing, *, cast_back: bool) -> list[int]:
-    """Compare without a key: first how many old rows no row holds all values of, then each column's values."""
-    source = f"FROM ONLY {quoted(table.schema, table.name)}"
-    return whole_rows.lost(session, one.table, columns, source, cast_back=cast_back)
+class _Pair:
+    """A column's value now, as `a.n1`, and its old one, as `b.c1`: both in their own type, or both as texts."""
+
+    def __init__(self, column: Column, sheet: Sheet, *, cast_back: bool) -> None:
+        kept = not sheet.is_text and copied.kept_as_is(column.before.storage)
+        is_integer = {column.before.storage, column.storage} <= INTEGERS
+        self.is_own = kept and (column.is_as_before or is_integer)
+        self.is_equal_same = self.is_own and copied.equal_is_same(column.before.storage)
+        self.now = quoted(None, column.name) if self.is_own else column.now(cast_back=cast_back)
+        self._new = f"a.n{column.number}"
+        self._raw = column.old
+        self._old = column.old if self.is_own or not kept else f'{column.old}::text COLLATE "C"'
+
+    @property
+    def same(self) -> str:
+        return f"{self._new} = {self._old}"
+
+    @property
+    def lost(self) -> str:
+        differs = f"{self._new} IS DISTINCT FROM {self._old}"
+        if self.is_own and not self.is_equal_same:  # what lies there alike reads alike
+            image = f"record_image_ne(ROW({self._new}), ROW({self._old}))"
+            differs = f"{image} AND {self._new}::text IS DISTINCT FROM {self._old}::text"
+        return f"a.here AND {self._raw} IS NOT NULL AND {differs}"

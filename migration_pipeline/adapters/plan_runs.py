@@ -4,10 +4,21 @@ Most plans are one segment: one transaction, rolled back on the copy. Where ther
 before the next is rehearsed, as it will be on the live database.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import attempts, attempts_alone, comparison, explanation, losses, postgres, runner_process
+from migration_pipeline.adapters import (
+    attempts,
+    attempts_alone,
+    comparison,
+    explanation,
+    losses,
+    pending,
+    postgres,
+    runner_process,
+    sequences,
+)
 from migration_pipeline.adapters.attempts import Cut, Done
 from migration_pipeline.adapters.execution import Ran, Show
 from migration_pipeline.adapters.runner_process import Project
@@ -15,10 +26,9 @@ from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain import segments
 from migration_pipeline.domain.backups import Manifest
 from migration_pipeline.domain.connection import Connection
-from migration_pipeline.domain.effects import Rehearsal, Rehearsed, RevisionEffects, Tolerance
+from migration_pipeline.domain.effects import Loss, Rehearsal, Rehearsed, RevisionEffects, Tolerance
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.segments import Cuts, Segment
-
 
 RUNS_A_CUT = 5  # of the project, that one transaction would not need: what is before it, it, what follows; two of them live
 
@@ -44,6 +54,7 @@ def rehearse(on: OnCopy, plan: Plan) -> tuple[Rehearsed, ...]:
     cuts = Cuts()
     while len(done) < len(found := segments.cut(plan, cuts)):
         segment = found[len(done)]
+        pending.check_files(segment.plan)
         try:
             rehearsed = _rehearse(on, plan, segment)
         except Cut as at:
@@ -59,11 +70,13 @@ def _rehearse(on: OnCopy, plan: Plan, segment: Segment) -> Rehearsed:
         return attempts_alone.rehearse(on.project, on.copy, segment, on.limits, on.progress, role=on.role)
     is_part = segment.plan.revisions != plan.revisions
     more_follows = segment.plan.revisions[-1] != plan.revisions[-1]
+    places = sequences.read(on.copy) if more_follows else {}
     ran, seconds = attempts.rehearse(
         on.project, on.copy, segment, on.limits, on.progress, role=on.role, is_part=is_part, more_follows=more_follows
     )
     *revisions, outside = _effects(on, plan, ran)
     if more_follows and not ran.is_committed:
+        sequences.set_back(on.copy, places)
         attempts.commit_on_copy(on.project, on.copy, segment, on.limits, role=on.role)
     return Rehearsed(
         segment=segment,
@@ -80,8 +93,22 @@ def _effects(on: OnCopy, plan: Plan, ran: Ran) -> list[RevisionEffects]:
     with postgres.session(on.copy, purpose="counts") as opened:
         counted = losses.effects(ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table)
     return [
-        replace(effects, **part.held_up(plan.is_version_table, on.manifest))
+        replace(
+            effects,
+            **part.held_up(plan.is_version_table, on.manifest),
+            put_back=(*effects.put_back, *_empty_ones(effects, on.manifest)),
+        )
         for effects, part in zip(counted, ran.parts, strict=True)
+    ]
+
+
+def _empty_ones(effects: RevisionEffects, manifest: Manifest) -> list[Loss]:
+    """Return the tables without a row whose storage was replaced: a live one may have got some, and TRUNCATE takes them."""
+    told = {loss.name for loss in (*effects.lost, *effects.put_back)}
+    return [
+        Loss(kind="rows", name=name, how="put back", path=tuple(name.split(".", 1)), rows=0)
+        for name in effects.rewritten
+        if manifest.rows.get(name) == 0 and name not in told
     ]
 
 
@@ -106,6 +133,8 @@ class OnLive:
     tries: int
     progress: Show
     backup_id: str
+    compares_views: bool  #: whether nobody has consented to losing data
+    between: Callable[[], None]  #: called before each segment but the first: what was checked before that may have changed
 
 
 def upgrade(on: OnLive, plan: Plan, rehearsal: Rehearsal) -> Done:
@@ -113,6 +142,8 @@ def upgrade(on: OnLive, plan: Plan, rehearsal: Rehearsal) -> Done:
     parts: list[Done] = []
     for rehearsed in rehearsal.segments:
         try:
+            if parts:
+                on.between()
             parts.append(_upgrade(on, rehearsed, is_part=len(rehearsal.segments) > 1))
         except errors.MigrationPipelineError as error:
             if len(rehearsal.segments) > 1:
@@ -147,6 +178,7 @@ def _upgrade(on: OnLive, rehearsed: Rehearsed, *, is_part: bool) -> Done:
         progress=on.progress,
         backup_id=on.backup_id,
         is_part=is_part,
+        compares_views=on.compares_views,
     )
 
 
@@ -157,9 +189,18 @@ def _say_how_far(error: errors.MigrationPipelineError, on: OnLive, plan: Plan) -
     if not count:
         return
     applied = [one.id for one in plan.revisions[:count]]
+    error.what = error.what.replace("; nothing was changed", "")
+    target = plan.heads[0] if len(plan.heads) == 1 else plan.target
     error.evidence = {
         **error.evidence,
         "applied": f"{count} of {len(plan.revisions)} revisions: {', '.join(applied)}",
         "safe": f"{explanation.safe(on.backup_id)}, holds the database as it was before the first of them",
     }
-    error.next_step = f"mend what is named above and resume: just migrate --accept-non-transactional; or go back: just restore-db {on.backup_id}"
+    if count == len(plan.revisions):
+        error.next_step = f"mend what is named above; or go back to before all of it: just restore-db {on.backup_id}"
+        return
+    mend = (error.next_step or "").partition("just migrate")[0].removesuffix(", then: ") or "mend what is named above"
+    error.next_step = (
+        f"{mend}, then resume: just migrate {target} --accept-non-transactional; "
+        f"or go back, and lose what was written since: just restore-db {on.backup_id}"
+    )

@@ -34,7 +34,7 @@ ALTER TABLE {fuse} ENABLE ALWAYS TRIGGER migration_pipeline_fuse;
 INSERT INTO {fuse} VALUES (true)
 """
 
-STILL = "SELECT pg_backend_pid(), pg_current_xact_id_if_assigned()::text"
+STILL = "SELECT pg_backend_pid(), pg_current_xact_id_if_assigned()::text, current_setting('track_counts')"
 WHO = "SELECT pg_backend_pid(), pg_current_xact_id()::text, current_setting('track_counts')"
 #: The runner's session is read-only by default; our transaction alone is not. It must be its first statement.
 READ_WRITE = "SET TRANSACTION READ WRITE"
@@ -96,7 +96,9 @@ def open_for_writing(
 
 def check_is_ours(session: Session, opened: Opened) -> None:
     """Raise Stop when the transaction is no longer the one that was opened: something has ended it behind our back."""
-    ((pid, xid),) = session.query(STILL)
+    ((pid, xid, counting),) = session.query(STILL)
+    if counting != "on":
+        raise Stop("track_counts", "it switches track_counts off: what it does cannot be counted")
     if (pid, xid) != (opened.pid, opened.xid):
         raise Stop("ends transaction", "it ends the transaction behind the pipeline's back")
 

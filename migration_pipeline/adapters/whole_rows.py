@@ -28,16 +28,23 @@ class Column:
     name: str  #: what it is called now
     before: Thing
     is_as_before: bool  #: of the same type
+    storage: str = ""  #: its type now
 
     @property
     def old(self) -> str:
         return f"b.c{self.number}"
 
     def now(self, *, cast_back: bool) -> str:
-        """Return the value now, in its old type if wanted: 1.50 that is 1.500 now is the same number."""
+        """Return the value now, in its old type if wanted: 1.50 that is 1.500 now is the same number.
+
+        What the old type cannot hold is not cut to it: 2.4 is not 2.
+        """
         if self.is_as_before or not cast_back:
             return as_text(self.name)
-        return f'({_name(self.name)}::{self.before.storage})::text COLLATE "C"'
+        old = f"({_name(self.name)}::{self.before.storage})"
+        there_again = f"({old}::{self.storage})::text"
+        text = f"{_name(self.name)}::text"
+        return f'(CASE WHEN {there_again} = {text} THEN {old}::text ELSE {text} END) COLLATE "C"'
 
 
 def as_text(name: str) -> str:

@@ -11,6 +11,7 @@ from migration_pipeline.cli.backup_db import backup_db
 from migration_pipeline.cli.backups import backups, garbage, pin_backup, prune_backups, verify_backup
 from migration_pipeline.cli.check_annotations import check_annotations
 from migration_pipeline.cli.demo import demo
+from migration_pipeline.cli.fleet import fleet, migrate_fleet
 from migration_pipeline.cli.migrate import migrate
 from migration_pipeline.cli.plan import plan
 from migration_pipeline.cli.restore_db import drop_replaced, restore_db
@@ -42,6 +43,8 @@ for command in (
     pin_backup,
     garbage,
     drop_replaced,
+    migrate_fleet,
+    fleet,
     demo,
     ui,
 ):

@@ -21,8 +21,21 @@ RUNS = {
     "backup_database": 1,
 }  #: how often a job starts the project: plan, rehearsal, upgrade
 NEXT = {"migrate": "just plan, then: just migrate", "backup_database": "just plan, then: just migrate"}
-#: Nothing leaves this machine, and the UI does not begin with an offer to join a community.
-DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+#: One run a Target: the others wait in the queue. Nothing leaves this machine, and the UI does not begin with an offer to join
+#: a community. deploy/ has the same for longer lives.
+DAGSTER_YAML = """\
+concurrency:
+  runs:
+    tag_concurrency_limits:
+      - key: migration/target
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
 
 
 def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bool) -> int:

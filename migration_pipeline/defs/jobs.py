@@ -3,7 +3,7 @@
 import dagster as dg
 import pydantic
 
-from migration_pipeline.defs import ops, ops_backups, ops_report, ops_restore
+from migration_pipeline.defs import ops, ops_backups, ops_confirm, ops_fleet, ops_report, ops_restore
 from migration_pipeline.defs.resources import WorkplaceResource, json_values
 from migration_pipeline.operator import desk
 
@@ -61,6 +61,7 @@ def migrate_config(config: MigrateConfig) -> Config:
             "confirm": {
                 "config": {
                     "confirmation": config.confirmation,
+                    "wait_minutes": config.wait_minutes,
                     "accept_locks": config.accept_locks,
                     "accept_non_transactional": config.accept_non_transactional,
                     "accept_protection_loss": config.accept_protection_loss,
@@ -69,6 +70,12 @@ def migrate_config(config: MigrateConfig) -> Config:
         },
         **_common(config.target),
     }
+
+
+@dg.config_mapping
+def answer_config(config: ops_confirm.AnswerConfig) -> Config:
+    answer = {"run_id": config.run_id, "fingerprint": config.fingerprint, "answer": config.answer}
+    return {"ops": {"answer_migration": {"config": answer}}}
 
 
 @dg.config_mapping
@@ -109,11 +116,17 @@ def prune_config(config: PruneBackupsConfig) -> Config:
     return {"ops": {"prune": {"config": {"dry_run": config.dry_run}}}, **_common(config.target)}
 
 
+@dg.config_mapping
+def start_fleet_config(config: ops_fleet.StartFleetConfig) -> Config:
+    return {"ops": {"open_fleet": {"config": {"wave": config.wave}}}, **_drawn_by_terminal()}
+
+
 def _common(target: str) -> Config:
-    config: Config = {"resources": {"workplace": {"config": {"target": target}}}}
-    if desk.is_taken:  # the operator's terminal draws the run itself
-        config["loggers"] = {"console": {"config": {"log_level": "CRITICAL"}}}
-    return config
+    return {"resources": {"workplace": {"config": {"target": target}}}, **_drawn_by_terminal()}
+
+
+def _drawn_by_terminal() -> Config:
+    return {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}} if desk.is_taken else {}
 
 
 @dg.job(config=migrate_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)
@@ -122,9 +135,15 @@ def migrate() -> None:
     checked = ops.preflight()
     verified = ops.verify_backup(checked, ops.backup(checked))
     rehearsal = ops.rehearse(checked, verified)
-    confirmation = ops.confirm(checked, rehearsal, ops.classify_safety(checked, rehearsal))
+    confirmation = ops.confirm(checked, verified, rehearsal, ops.classify_safety(checked, rehearsal))
     result = ops.upgrade(checked, verified, rehearsal, confirmation)
     ops.post_check(checked, rehearsal, result)
+
+
+@dg.job(config=answer_config, executor_def=dg.in_process_executor)
+def confirm_migration() -> None:
+    """Answer a migration that waits: read the ledger on its run's page, open the link there, and type CONFIRM."""
+    ops_confirm.answer_migration()
 
 
 @dg.job(config=rehearse_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)
@@ -166,3 +185,21 @@ def verify_newest_backup() -> None:
 def prune_backups() -> None:
     """Remove the backups that no rule of the retention policy keeps."""
     ops_backups.prune()
+
+
+@dg.job(config=start_fleet_config, executor_def=dg.in_process_executor)
+def start_fleet() -> None:
+    """Start the migration of every Target, wave by wave; the sensor fleet_waves submits the runs."""
+    ops_fleet.open_fleet()
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def stop_fleet() -> None:
+    """Stop the fleet: migrations that wait in the queue do not begin, those that run go on."""
+    ops_fleet.close_fleet()
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def show_fleet() -> None:
+    """Look at every Target of the fleet; the table is kept with the asset `fleet`."""
+    ops_fleet.look_at_fleet()

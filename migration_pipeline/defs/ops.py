@@ -7,7 +7,7 @@ import dagster as dg
 import pydantic
 
 from migration_pipeline import reporting, steps
-from migration_pipeline.defs import metadata
+from migration_pipeline.defs import metadata, ops_confirm
 from migration_pipeline.defs.failures import told
 from migration_pipeline.defs.resources import WorkplaceResource
 from migration_pipeline.domain import confirmation
@@ -40,6 +40,13 @@ class BackupConfig(dg.Config):
 class ConfirmConfig(dg.Config):
     confirmation: str = pydantic.Field(
         default="", description="CONFIRM and the first 8 characters of the plan's fingerprint, as the ledger shows them."
+    )
+    wait_minutes: float | None = pydantic.Field(
+        default=None,
+        ge=0,
+        le=1440,
+        description="How long to wait for an answer from the job confirm_migration; 0: not at all. Without it, a run that "
+        "Dagster's webserver or daemon launched waits for the Target's confirmation_minutes, and no other does.",
     )
     accept_locks: bool = pydantic.Field(
         default=False, description="Let tables be locked for longer than the Target allows; kept in the migration's record."
@@ -150,6 +157,7 @@ def confirm(
     config: ConfirmConfig,
     workplace: WorkplaceResource,
     preflight: Preflight,
+    verified: VerifiedBackup,
     rehearsal: Rehearsal,
     report: SafetyReport,
 ) -> Confirmation:
@@ -158,7 +166,11 @@ def confirm(
     def answer(fingerprint: str) -> Confirmation:
         if config.confirmation:
             return confirmation.from_config(config.confirmation, fingerprint)
-        return desk.present.confirm(preflight.plan, report)
+        limit = ops_confirm.limit(context, config.wait_minutes, workplace.place.target.confirmation)
+        if desk.is_taken or not limit:
+            return desk.present.confirm(preflight.plan, report)
+        good_for = steps.look_again(workplace.place, preflight.plan, verified)
+        return ops_confirm.ask(context, preflight.plan, report, limit=limit, good_for=good_for)
 
     with told(context, workplace, preflight.plan):
         accepted = (

@@ -1,11 +1,13 @@
 """The ops of a restore, one a step."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pydantic
 
 from migration_pipeline import restoring
+from migration_pipeline.defs import downtime
 from migration_pipeline.defs.failures import told
 from migration_pipeline.defs.ops import POSTGRES, TARGET_TAG, seen
 from migration_pipeline.defs.resources import WorkplaceResource
@@ -58,7 +60,10 @@ def restore_beside(
 ) -> Beside:
     """Restore the backup into a new database beside the live one, compare it with its manifest, and ANALYZE it."""
     with told(context, workplace, look=lambda place: restoring.standing(place, cost)):
-        beside = restoring.restore_beside(workplace.place, cost, consent)
+        notes = downtime.started(context, workplace.place, cost)
+        with downtime.or_given_up(context, workplace.place, cost):
+            beside = restoring.restore_beside(workplace.place, cost, consent)
+        beside = replace(beside, notes=(*notes, *beside.notes))
     return seen(context, beside)  # type: ignore[no-any-return]
 
 
@@ -68,7 +73,10 @@ def swap_names(
 ) -> Restored:
     """Give the restored database the live one's name; the replaced one stays under another."""
     with told(context, workplace, look=lambda place: restoring.standing(place, cost)):
-        restored = restoring.swap_names(workplace.place, cost, beside, consent)
+        with downtime.or_given_up(context, workplace.place, cost):
+            restored = restoring.swap_names(workplace.place, cost, beside, consent)
+        notes = downtime.done(context, workplace.place, cost, restored)
+        restored = replace(restored, notes=(*restored.notes, *notes))
     return seen(context, restored)  # type: ignore[no-any-return]
 
 

@@ -3,13 +3,15 @@
 It fails closed: a statement that no rule knows, a text that cannot be parsed and a call of an unknown function are findings.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from migration_pipeline.domain import effects, finders, plpgsql, redaction, rules, safe_form, sql, understood
+from migration_pipeline.domain import effects, plpgsql, redaction, rules, safe_form, sql
 from migration_pipeline.domain.created import Created, Origin
-from migration_pipeline.domain.finders import Hit, OfCommands
+from migration_pipeline.domain.finders import Hit
+from migration_pipeline.domain.later import later, worked_out
+from migration_pipeline.domain.looked_at import LookedAt, looked_at
 from migration_pipeline.domain.put_back import PutBack, RolledBack
 from migration_pipeline.domain.rule import Grade, Rule, SafeForm
 from migration_pipeline.domain.sql import Name
@@ -25,10 +27,10 @@ class Finding:
     #: Lost whatever the rows are: a dropped table, a DELETE. False: only running tells.
     certain: bool
     revision: str | None  #: None: sent by `env.py`
-    statement: str  #: on one line, literals that are not the revision's own left out
+    statement: str = later()  #: on one line, literals that are not the revision's own left out
     objects: tuple[str, ...]
     #: How to do the same without the risk: a statement a line, and comments that say when. None: there is no such form.
-    safe_form: str | None = None
+    safe_form: str | None = later(None)
     #: A guard that the plan drops and makes again under the same name. Whether it is as strict as before, its text does not tell.
     made_again: bool = False
 
@@ -91,9 +93,11 @@ def _findings(
                 grade=seen.rule.grade,
                 certain=any(hit.certain for hit in hits),
                 revision=statement.revision,
-                statement=_shown(seen.text, source),
+                statement=worked_out(partial(_shown, seen.text, source)),
                 objects=tuple(dict.fromkeys(map(str, hits))),
-                safe_form=_safe_form(_Place(seen.node), write, tuple(hits), seen.text, source) if write else None,
+                safe_form=worked_out(partial(_safe_form, _Place(seen.node), write, tuple(hits), seen.text, source))
+                if write
+                else None,
                 made_again=is_guard and all(put_back.is_made_again(hit, since=seen.order) for hit in hits),
             )
 
@@ -147,19 +151,19 @@ class _Reader:
             is_prepared = sql.kind(piece.statement) == "PrepareStmt"
             if is_prepared:
                 self._prepared[piece.statement.name] = piece
-            for node in piece.nodes[:1] if is_prepared else piece.nodes:
-                yield from self._node(node, piece.text, doubtful=doubtful, in_block=in_block)
+            nodes = looked_at(piece)
+            for one in nodes[:1] if is_prepared else nodes:
+                yield from self._node(one, piece.text, doubtful=doubtful, in_block=in_block)
 
-    def _node(self, node: sql.Node, text: str, *, doubtful: bool, in_block: bool) -> Found:
-        kind = sql.kind(node)
+    def _node(self, one: LookedAt, text: str, *, doubtful: bool, in_block: bool) -> Found:
+        node, kind, strange = one.node, one.kind, one.strange
         self.put_back.note(node, kind, surely=not in_block)
         if kind == "DoStmt":
             yield from self._block(node, text)
-        for rule, found in _found_in(node, kind):
+        for rule, found in one.found:
             hits = [kept for hit in found if (kept := self._kept(hit, rule, doubtful=doubtful)) is not None]
             if hits:
                 yield _Seen(rule=rule, text=text, hits=hits, node=node, order=self.put_back.order)
-        strange = understood.strange(node, kind)
         if kind == "ExecuteStmt" and node.name in self._prepared:
             yield from self._executed(node, doubtful=doubtful, in_block=in_block)
         elif strange:
@@ -171,8 +175,8 @@ class _Reader:
     def _executed(self, execute: sql.Node, *, doubtful: bool, in_block: bool) -> Found:
         """Read a prepared statement where it is executed: it runs there, and as often."""
         prepared = self._prepared[execute.name]
-        for node in prepared.nodes[1:]:
-            yield from self._node(node, prepared.text, doubtful=doubtful, in_block=in_block)
+        for one in looked_at(prepared)[1:]:
+            yield from self._node(one, prepared.text, doubtful=doubtful, in_block=in_block)
 
     def _block(self, node: sql.Node, text: str) -> Found:
         block = plpgsql.body(node)
@@ -208,27 +212,3 @@ class _Reader:
 
 def _note(sentence: str) -> Hit:
     return Hit(name=Name(None, sentence), kind="other")
-
-
-RULES_BY_NODE = {
-    kind: tuple((rule, rule.finds[kind]) for rule in rules.RULES if kind in rule.finds)
-    for kind in {kind for rule in rules.RULES for kind in rule.finds}
-}
-
-
-def _found_in(node: sql.Node, kind: str) -> Iterator[tuple[Rule, Iterable[Hit]]]:
-    """Yield the rules that know a kind of statement, with what each finds. The commands of an ALTER TABLE are read once."""
-    if kind != "AlterTableStmt":
-        yield from ((rule, find(node)) for rule, find in RULES_BY_NODE.get(kind, ()))
-        return
-    listed = [(finders.subtype_of(command), command) for command in finders.commands(node)]
-    for rule, find in _rules_for_commands(frozenset(subtype for subtype, _ in listed)):
-        hits = [hit for subtype, command in listed if subtype in find.subtypes for hit in find.find(node, command)]
-        if hits:
-            yield rule, hits
-
-
-@lru_cache(maxsize=1024)
-def _rules_for_commands(subtypes: frozenset[int]) -> tuple[tuple[Rule, OfCommands], ...]:
-    known = RULES_BY_NODE["AlterTableStmt"]
-    return tuple((rule, find) for rule, find in known if isinstance(find, OfCommands) and find.subtypes & subtypes)

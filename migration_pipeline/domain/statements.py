@@ -46,13 +46,17 @@ def runs_alone(parsed: Parsed) -> str:
     return check(node) if check else ""
 
 
-def without_concurrently(parsed: Parsed) -> str | None:
+def without_concurrently(parsed: Parsed, *, has_parameters: bool) -> str | None:
     """Return a CREATE INDEX, DROP INDEX, REINDEX or DETACH as a transaction holds it; None: it is another command."""
     if "CONCURRENTLY" not in runs_alone(parsed):
         return None
     word = next(token for _, token in tokens.scan(parsed.sql) or () if tokens.kind(token) == "CONCURRENTLY")
     raw = parsed.sql.encode()
     plain = (raw[: word.start] + raw[word.end :].lstrip()).decode()
+    if has_parameters:  # it is sent as it is then: nobody undoes what the driver would
+        if "%" in plain.replace("%%", ""):
+            return None
+        plain = plain.replace("%%", "%")
     return plain if parse(plain).tree is not None else None  # in parentheses it leaves none of PostgreSQL's behind
 
 
@@ -79,6 +83,14 @@ def roads(sent: Iterable[Statement]) -> dict[str, str]:
         else f"runs by itself, for {command} cannot be rolled back: --accept-non-transactional"
         for revision, command in commands.items()
     }
+
+
+def goes_back(parsed: Parsed) -> bool:
+    """Tell whether a text undoes what was sent since a savepoint."""
+    return any(
+        sql.kind(piece.statement) == "TransactionStmt" and piece.statement.kind == tokens.pg.TRANS_STMT_ROLLBACK_TO
+        for piece in parsed.pieces
+    )
 
 
 #: Settings that would undo what makes a connection read-only, or hide what happens on it.

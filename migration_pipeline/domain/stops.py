@@ -14,6 +14,7 @@ class StopKind(StrEnum):
 
     TRANSACTION_CONTROL = "transaction control"  #: it would end or take over the pipeline's transaction
     COMMIT_FUSE = "commit fuse"  #: it would fire or drop the pipeline's commit fuse
+    BLINDS = "blinds the measurement"  #: it would hide what the plan does
     NON_TRANSACTIONAL = "non-transactional"  #: PostgreSQL runs it outside a transaction only; another road may take it
     REACHES_PAST = "reaches past the database"  #: it acts on the cluster or on another system; stopped in a rehearsal alone
 
@@ -21,6 +22,7 @@ class StopKind(StrEnum):
 SENTENCES = {
     StopKind.TRANSACTION_CONTROL: "{what} would end or take over the transaction that the pipeline holds.",
     StopKind.COMMIT_FUSE: "{what} would break the pipeline's guard against a hidden COMMIT.",
+    StopKind.BLINDS: "{what} would hide from the pipeline which rows are changed.",
     StopKind.NON_TRANSACTIONAL: "{what} cannot run inside a transaction, so it could not be rolled back.",
     StopKind.REACHES_PAST: "{what} reaches past this database, and a rehearsal must touch nothing but its copy.",
 }
@@ -53,8 +55,20 @@ def in_node(node: sql.Node, *, rehearsing: bool) -> Iterator[Stop]:
         yield Stop.of(StopKind.COMMIT_FUSE, "SET CONSTRAINTS ALL IMMEDIATE", CONSTRAINTS_HINT)
     if name == "DiscardStmt" and node.target in {pg.DISCARD_ALL, pg.DISCARD_TEMP}:
         yield Stop.of(StopKind.COMMIT_FUSE, "DISCARD ALL" if node.target == pg.DISCARD_ALL else "DISCARD TEMP")
+    if name == "VariableSetStmt" and node.name.lower() in BLINDING:
+        yield Stop.of(StopKind.BLINDS, f"SET {node.name.lower()}")
+    if name == "FuncCall" and sql.dotted(node.funcname).name == "set_config" and _first_word(node) in BLINDING:
+        yield Stop.of(StopKind.BLINDS, "set_config() of track_counts")
     if rehearsing and name in REACHING and (what := REACHING[name](node)):
         yield Stop.of(StopKind.REACHES_PAST, what)
+
+
+#: Settings that switch off what the measuring reads.
+BLINDING = frozenset({"track_counts"})
+
+
+def _first_word(call: sql.Node) -> str:
+    return (sql.string_of(call.args[0]) or "").lower() if len(call.args) else ""
 
 
 def in_words(text: str, *, rehearsing: bool, is_block: bool = False) -> Iterator[Stop]:

@@ -107,7 +107,7 @@ WRONG = ['""', '" "', "1", "-1", "0", "1e999", "nan", "true", "[]", "{}", '["x"]
          '"env:JUNK"', '"env:LIVE_URL"', '"s3://x"', '"https://x"', '"\\u0000"', '"\\u001b[2J"', '"\\u0085"', '"\\u2028"', '"../x"', '"/dev/null"', '"/proc/self/mem"', '"."',
          '"loop"', '"gone"', f'"{"x" * 300}"', f'"{"x/" * 2100}"', '"x "', '"[/x]"', '"%s"', '"é"', f'"{CANARY}"', '"""a\nb"""', '"same-server"', '"development"',
          f'"postgresql://a:{CANARY}@h"', f'"postgresql://a:{CANARY}@@h/x"', '"postgresql:///x?sslrootcert=gone"', '"postgresql:///x?passfile=a%20"']  # fmt: skip
-KEYS = [*VARIABLES, "scratch", "safety_file", "maintenance_database", "max_backup_age_hours", "max_backup_age_at_upgrade_minutes", "lock_timeout_seconds",
+KEYS = [*VARIABLES, "scratch", "safety_file", "maintenance_database", "max_backup_age_hours", "max_backup_age_at_upgrade_minutes", "confirmation_minutes", "lock_timeout_seconds",
         "lock_attempts", "transaction_limit_minutes", "migration_lock_wait_seconds", "effects_tolerance_factor", "effects_tolerance_rows", "colour", '"[/x]"', '"a\\u001bb"']  # fmt: skip
 
 

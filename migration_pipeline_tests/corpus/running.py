@@ -102,9 +102,9 @@ class World:
     def measured(self, case):
         """Return what the pipeline says after a rehearsal."""
         try:
-            first = self._rehearse(case, frozenset())
+            first = self._rehearse(case, None)
             altered = first.altered_tables(PLAN.is_version_table)
-            ran = self._rehearse(case, altered) if altered else first
+            ran = first if altered <= first.compared else self._rehearse(case, altered)
         except Stop as stop:
             return Judged(loses_data=True, stopped=stop.reason)
         for before, now in zip(first.parts, ran.parts, strict=True):
@@ -119,7 +119,8 @@ class World:
             server_version=self.major * 10000,
             rehearsing=True,
             sources={"case": case.module},
-            watched_tables=watched,
+            copies_early=watched is None,
+            watched_tables=watched or frozenset(),
         )
         with self.connection(fresh=True) as connection:
             session = Session(connection.connection.driver_connection)

@@ -84,7 +84,6 @@ def test_unless_that_is_accepted_nothing_is_begun(place):
         "The plan cannot be rolled back as a whole; nothing was changed.\n"
         "  rehearsed: 0003 runs by itself: CREATE INDEX CONCURRENTLY\n"
         "    what is before 0005 is committed first: it uses an enum label that is added there\n"
-        "  in one transaction: just migrate --without-concurrently; tables are locked meanwhile\n"
         "Next: accept that the backup is the way back: just migrate --accept-non-transactional"
     )
     with pytest.raises(errors.NotAtomic):
@@ -109,8 +108,8 @@ def test_an_index_that_cannot_be_built_leaves_none_and_says_how_far_the_plan_cam
         "  state: 0003 is not applied; the database is at 0002, as it was before it\n"
         f"  safe: {verified.backup.id}, verified by a restore, holds the database as it was before the first of them\n"
         "  applied: 1 of 4 revisions: 0002\n"
-        "Next: mend what is named above and resume: just migrate --accept-non-transactional; "
-        f"or go back: just restore-db {verified.backup.id}"
+        "Next: mend what is named above, then resume: just migrate 0005 --accept-non-transactional; "
+        f"or go back, and lose what was written since: just restore-db {verified.backup.id}"
     )
     assert execute(database18, INVALID) == []
     assert execute(database18, "SELECT to_regclass('patients_ward'), to_regclass('patients_name')") == [(None, None)]
@@ -188,6 +187,22 @@ def test_without_concurrently_one_transaction_holds_it_and_its_lock_is_measured(
     assert {one.relation for one in rehearsal.locks} == {"public.patients"}
     steps.upgrade(place, *found)
     assert execute(database18, "SELECT version_num FROM alembic_version") == [("0003",)]
+
+
+def test_a_file_that_is_edited_between_two_segments_stops_the_plan_there(place, database18):
+    found = rehearsed(place)
+    file = projects.revision_file(place.target.alembic_config.parent, "0005")
+    with psycopg.connect(database18) as reader, ThreadPoolExecutor(1) as pool:
+        execute(database18, "CREATE TABLE elsewhere (id int)", "DROP TABLE elsewhere")
+        upgrading = pool.submit(steps.upgrade, place, *found)
+        wait_until(lambda: execute(database18, "SELECT 1 FROM alembic_version WHERE version_num = '0002'"), lambda: "", 60)
+        file.write_text(file.read_text().replace("severity IS NULL AND", ""))
+        reader.rollback()
+        with pytest.raises(errors.Stale) as caught:
+            upgrading.result(60)
+
+    assert caught.value.what == 'The file of revision "0005" has changed since the plan was made.'
+    assert "resume: just migrate 0005 --accept-non-transactional" in caught.value.next_step
 
 
 def test_env_py_may_write_nothing_while_a_revision_runs_outside_a_transaction(place, database18):

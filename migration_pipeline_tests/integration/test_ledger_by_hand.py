@@ -138,6 +138,14 @@ KINDS = {
     "a DELETE without a key": Kind(
         ("DELETE FROM clinical.lab_log WHERE line % 4 = 1",),
         {("rows", "clinical.lab_log"): fewer("clinical.lab_log")}),
+    "a DELETE without a key, after an UPDATE": Kind(
+        ("DELETE FROM clinical.lab_feed WHERE line % 4 = 1",),
+        {("rows", "clinical.lab_feed"): fewer("clinical.lab_feed")}),
+    "an UPDATE and a DELETE at once, without a key": Kind(
+        ("UPDATE clinical.results SET result = 'none' WHERE line % 10 = 0", "DELETE FROM clinical.results WHERE line % 10 = 1"),
+        {("rows", "clinical.results"): fewer("clinical.results"),
+         ("values", "clinical.results.result"): where("line % 10 = 0", "results", "result"),
+         ("updated", "clinical.results"): where("line % 10 = 0", "results")}),
     "ON CONFLICT DO UPDATE": Kind(
         (("INSERT INTO clinical.codes SELECT i, 'new ' || i FROM generate_series(501, 1300) i"
          " ON CONFLICT (id) DO UPDATE SET display = excluded.display"),),

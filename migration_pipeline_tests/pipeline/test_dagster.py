@@ -278,10 +278,14 @@ def test_settings_that_cannot_be_read_leave_the_jobs_in_place(nowhere, text):
     assert specs() == {}
     assert {job.name for job in defs().resolve_all_job_defs() if not job.name.startswith("__")} == {
         "migrate",
+        "confirm_migration",
         "rehearse_migration",
         "backup_database",
         "restore_database",
         "verify_newest_backup",
         "prune_backups",
         "drop_replaced",
+        "start_fleet",
+        "stop_fleet",
+        "show_fleet",
     }

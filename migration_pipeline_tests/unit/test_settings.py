@@ -77,9 +77,12 @@ def test_a_url_is_enough_outside_production(folder):
         maintenance_database="postgres",
         max_backup_age=timedelta(hours=24),
         max_backup_age_at_upgrade=timedelta(hours=1),
+        confirmation=timedelta(minutes=30),
         lock_timeout=timedelta(seconds=5),
         lock_attempts=5,
         transaction_limit=timedelta(minutes=30),
+        alert_after=timedelta(minutes=5),
+        cancel_after=timedelta(minutes=30),
         migration_lock_wait=timedelta(seconds=10),
         effects_tolerance_factor=1.2,
         effects_tolerance_rows=100,
@@ -317,10 +320,10 @@ def test_a_missing_alembic_ini_is_said_with_its_place(tmp_path):
 
 
 ALL_KEYS = (
-    "alembic_config, backup_format, backup_identity_file, backup_jobs, backup_location, backup_recipients, backup_system, copies, database_url, "
-    "effects_tolerance_factor, effects_tolerance_rows, environment, keep_after_migration_days, keep_days, keep_newest, lock_attempts, "
+    "alembic_config, alert_after_minutes, alerts, backup_format, backup_identity_file, backup_jobs, backup_location, backup_recipients, backup_system, cancel_after_minutes, confirmation_minutes, copies, "
+    "database_url, downtime_notices, effects_tolerance_factor, effects_tolerance_rows, environment, keep_after_migration_days, keep_days, keep_newest, lock_attempts, "
     "lock_budget_reads_seconds, lock_budget_writes_seconds, lock_timeout_seconds, maintenance_database, max_backup_age_at_upgrade_minutes, max_backup_age_hours, migration_lock_wait_seconds, "
-    "pg_bin, project_python, s3_kms_key_id, safety_file, scratch, scratch_database_url, transaction_limit_minutes, verify_level"
+    "pg_bin, project_python, s3_kms_key_id, safety_file, scratch, scratch_database_url, transaction_limit_minutes, verify_level, wave"
 )
 TABLE_ERRORS = [
     ('databse_url = "x"', 'databse_url: is no setting; did you mean "database_url"?'),

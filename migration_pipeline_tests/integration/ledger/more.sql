@@ -17,6 +17,7 @@ INSERT INTO clinical.beds SELECT encounter_id, (ARRAY['free', 'taken', 'cleaning
 CREATE TABLE clinical.lab_feed (line bigint, code text, result text);
 INSERT INTO clinical.lab_feed SELECT observation_id, code, value_num::text FROM clinical.observations WHERE observation_id <= 4000;
 CREATE TABLE clinical.lab_log AS SELECT * FROM clinical.lab_feed;
+CREATE TABLE clinical.results AS SELECT * FROM clinical.lab_feed;
 CREATE TABLE clinical.codes (id bigint PRIMARY KEY, display text);
 INSERT INTO clinical.codes SELECT i, CASE WHEN i % 5 > 0 THEN 'code ' || i END FROM generate_series(1, 1000) i;
 CREATE TABLE clinical.stock (id bigint PRIMARY KEY, amount int, unit text);
