@@ -5,21 +5,19 @@ After a live try that failed, the state of the database is looked at, never gues
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import execution, explanation, losses, pending, postgres, sequences
-from migration_pipeline.adapters.alembic_project import QueryFailed, Session, Stop
+from migration_pipeline.adapters import execution, explanation, losses, pending, postgres, sequences, surprises
+from migration_pipeline.adapters.alembic_project import QueryFailed
 from migration_pipeline.adapters.execution import Execution, Ran, Show
 from migration_pipeline.adapters.failed_run import RunFailed
 from migration_pipeline.adapters.lock_watch import LockWatch
-from migration_pipeline.adapters.measurement import Measurement
 from migration_pipeline.adapters.runner_process import Project
-from migration_pipeline.adapters.transaction import Limits, quoted
-from migration_pipeline.domain import effects, redaction, sql, statements
+from migration_pipeline.adapters.transaction import Limits
+from migration_pipeline.domain import redaction, statements
 from migration_pipeline.domain.connection import Connection
-from migration_pipeline.domain.effects import Loss, Rehearsed, RevisionEffects, Statement, Tolerance
+from migration_pipeline.domain.effects import Rehearsed, RevisionEffects, Statement, Tolerance
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.segments import Segment
 from migration_pipeline.domain.stops import StopKind
@@ -68,7 +66,10 @@ def rehearse(
     """
     plan = segment.plan
     run = _run(copy, plan, limits, progress, role, is_part=is_part)
-    decide = lambda ran: more_follows and _changes_nothing_of_before(ran, plan)  # noqa: E731 - one line of the call
+
+    def decide(ran: Ran) -> bool:
+        return more_follows and _changes_nothing_of_before(ran, plan)
+
     places = sequences.read(copy)
     first = _rehearse(project, copy, replace(run, lock_watch=LockWatch(), copies_early=True, decide=decide))
     seconds = sum(one.seconds for one in first.revisions)
@@ -160,7 +161,7 @@ def upgrade(
     """Run a segment on the live database in one transaction and commit it. Raise UpgradeFailed, Stale."""
     plan, server_version = rehearsal.segment.plan, version(live)
     expected = {one.revision: (*one.lost, *one.put_back) for one in rehearsal.revisions}
-    watched = put_back(rehearsal) | (refreshed(rehearsal) if compares_views else frozenset())
+    watched = surprises.put_back(rehearsal) | (surprises.refreshed(rehearsal) if compares_views else frozenset())
     for attempt in range(1, tries + 1):
         run = Execution(
             plan=plan,
@@ -169,8 +170,8 @@ def upgrade(
             rehearsing=False,
             progress=progress,
             sources=pending.sources(plan),
-            before=lambda session, measured, revision: check_amounts(session, measured, expected[revision], tolerance),
-            decide=lambda ran: check_effects(ran, plan, rehearsal, tolerance),
+            before=lambda session, measured, revision: surprises.check_amounts(session, measured, expected[revision], tolerance),
+            decide=lambda ran: surprises.check_effects(ran, plan, rehearsal, tolerance),
             is_segment=is_part,
             watched_names=watched,
         )
@@ -197,77 +198,6 @@ def upgrade(
         time.sleep(BACK_OFF_SECONDS * attempt)
     message = "unreachable"
     raise AssertionError(message)
-
-
-def check_amounts(session: Session, measured: Measurement, losses_expected: Sequence[Loss], tolerance: Tolerance) -> None:
-    """Before a revision: what it will drop or empty holds no more than what was rehearsed, and nobody can add to it now.
-
-    The lock keeps writers out until the end, as the loss itself would a moment later: so it is taken no earlier.
-    """
-    for loss in losses_expected:
-        rehearsed = loss.values if loss.kind == "column" else loss.rows
-        path = measured.path_now(loss.path) if loss.path else None
-        if path is None or rehearsed is None:
-            continue
-        if loss.kind != "materialized view":
-            session.query(f"LOCK TABLE ONLY {quoted(*path[:2])} IN SHARE MODE")
-        query = losses.amount_query(replace(loss, path=path))
-        ((now,),) = session.query(query) if query else ((0,),)
-        if not tolerance.allows(now, rehearsed):
-            were = "there" if loss.how == "put back" else "lost"
-            raise Stop("surprise", f"{loss.kind} {loss.name} holds {now:,} now; {rehearsed:,} were {were} in the rehearsal")
-
-
-def check_effects(ran: Ran, plan: Plan, rehearsal: Rehearsed, tolerance: Tolerance) -> bool:
-    """Before COMMIT: the live run did what the rehearsal did, and left the same schema. Raise Stop with the difference."""
-    live = losses.effects(ran.parts, ran.base, None, plan.is_version_table)
-    found = effects.surprises((*rehearsal.revisions, rehearsal.outside), live, tolerance)
-    found += tuple(new_statements(rehearsal, live))
-    found += tuple(lost_after_all(rehearsal, live))
-    if not found:
-        found = tuple(str(one) for one in execution.schema_differences(rehearsal.schema_after, ran.schema))
-    if found:
-        raise Stop("surprise", "the live run differs from the rehearsal: " + "; ".join(found[:5]))
-    return True
-
-
-def lost_after_all(rehearsal: Rehearsed, live: Sequence[RevisionEffects]) -> Iterator[str]:
-    """Yield what is lost of the tables and views that are compared live, and was not in the rehearsal."""
-    expected = {(loss.kind, loss.name) for one in rehearsal.revisions for loss in one.lost}
-    for one in live:
-        for loss in one.lost:
-            if loss.how in {"deleted", "truncated", "refreshed", "overwritten"} and (loss.kind, loss.name) not in expected:
-                yield f"{loss.kind} of {loss.name} are {loss.how}, and all of them were there again in the rehearsal"
-
-
-def put_back(rehearsal: Rehearsed) -> frozenset[str]:
-    """Return the tables from which rows were taken and were all there again: what else they hold live, is not."""
-    return frozenset(
-        [
-            change.table
-            for one in rehearsal.revisions
-            for change in one.rows
-            if change.existed and change.deleted and change.lost == 0
-        ]
-        + [loss.name for one in rehearsal.revisions for loss in one.put_back]
-    )
-
-
-def refreshed(rehearsal: Rehearsed) -> frozenset[str]:
-    """Return the materialized views that are refreshed: a restored copy never holds what only they still held."""
-    sent = [statements.parse(each.sql, each.has_parameters) for one in rehearsal.revisions for each in one.statements]
-    nodes = [node for parsed in sent for node in parsed.nodes if sql.kind(node) == "RefreshMatViewStmt"]
-    return frozenset(str(sql.relation(node.relation)) for node in nodes)
-
-
-def new_statements(rehearsal: Rehearsed, live: Sequence[RevisionEffects]) -> Iterator[str]:
-    """Yield the statements that no rehearsed one resembles, literals aside: they were measured by nobody."""
-    rehearsed = {one.revision: {statements.shape(each) for each in one.statements} for one in rehearsal.revisions}
-    rehearsed[rehearsal.outside.revision] = {statements.shape(each) for each in rehearsal.outside.statements}
-    for one in live:
-        for statement in one.statements:
-            if statements.shape(statement) not in rehearsed.get(one.revision, set()):
-                yield f"{one.revision} sends what it did not send in the rehearsal: {redaction.one_line(statement.sql)}"
 
 
 def _outcome(live: Connection, run: Execution) -> str | None:

@@ -137,11 +137,7 @@ class Execution:
             session, self.limits, server_version=self.server_version, version_table=table, role=self.role
         )
         self.measurement.open(session)
-        if watched := self.watched_tables | self._named():
-            for key in self._named():
-                thing = self.measurement.base[key]
-                if thing.kind == "table":
-                    session.query(f"LOCK TABLE ONLY {transaction.quoted(thing.schema, thing.name)} IN SHARE MODE")
+        if watched := self.watched_tables | self._watched_live(session):
             self._comparison = overwrites.copy(session, watched, self.measurement.base)
         if self.copies_early:
             self._early = EarlyCopies(session, self.measurement, self.plan.version_table, self._aside)
@@ -149,14 +145,17 @@ class Execution:
         if self.lock_watch:
             self.lock_watch.open(session)
 
-    def _named(self) -> frozenset[str]:
+    def _watched_live(self, session: Session) -> frozenset[str]:
         """Return the OIDs of what is to be compared on the live database; until the end nobody else may change it."""
-        base = self.measurement.base
-        return frozenset(
-            key
-            for key, thing in base.items()
+        named = {
+            key: thing
+            for key, thing in self.measurement.base.items()
             if thing.kind in WITH_ROWS and {thing.name, f"{thing.schema}.{thing.name}"} & self.watched_names
-        )
+        }
+        for thing in named.values():
+            if thing.kind == "table":
+                session.query(f"LOCK TABLE ONLY {transaction.quoted(thing.schema, thing.name)} IN SHARE MODE")
+        return frozenset(named)
 
     def begin(self, session: Session, heads: tuple[str, ...], revisions: tuple[str, ...]) -> None:
         check_same_plan(self.plan, heads, revisions)
