@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from migration_pipeline import errors, restoring, settings, steps
+from migration_pipeline import errors, restoring, settings, standing
 from migration_pipeline.adapters import runner_process
 from migration_pipeline.cli.terminal import Terminal
 from migration_pipeline.operator import desk
@@ -67,7 +67,7 @@ def _standing(job_name: str, place: Workplace, terminal: Terminal) -> dict[str, 
             return restoring.standing_aside(place)
         if job_name == "prune_backups":
             return {"state": "no database is touched by it; what was removed stays removed, and just garbage finds what is left"}
-        return steps.standing(place, terminal.plan, terminal.step)
+        return standing.of(place, terminal.plan, terminal.step)
     except KeyboardInterrupt:  # somebody has no patience with a server that does not answer
         return {"state": "unknown: it was not looked at"}
 

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster_shared.error import SerializableErrorInfo
 
-from migration_pipeline import errors, steps
+from migration_pipeline import errors, standing
 from migration_pipeline.defs import metadata
 from migration_pipeline.defs.resources import WorkplaceResource
 from migration_pipeline.domain.plan import Plan
@@ -50,7 +50,7 @@ def told(
         if desk.is_taken:  # the operator ends the run; without this, Dagster would call it a failure
             context.instance.report_run_canceling(context.run)
         else:
-            _say_where_it_ended(context, workplace, look or (lambda place: steps.standing(place, plan, context.op.name)))
+            _say_where_it_ended(context, workplace, look or (lambda place: standing.of(place, plan, context.op.name)))
         raise
     except errors.MigrationPipelineError as error:
         ours = error
@@ -61,7 +61,7 @@ def told(
     # settings are wrong before there is a database to look at; a failed upgrade has looked already
     if not isinstance(ours, errors.SettingsError) and not {"state", "safe"} <= ours.evidence.keys():
         refused = isinstance(ours, errors.Refusal)
-        look = look or (lambda place: steps.standing(place, plan, context.op.name, refused=refused))
+        look = look or (lambda place: standing.of(place, plan, context.op.name, refused=refused))
         for key, value in _standing(workplace, look).items():
             ours.evidence.setdefault(key, value)
     ours.next_step = ours.next_step or "just plan, which shows where the database is"
