@@ -104,6 +104,10 @@ faults *options:
 rules:
     @python -m migration_pipeline_tests.rules_page
 
+# run what waits for Dagster's own clocks: the daemon's ticks, the gate and the fleet as an operator sees them
+long *options:
+    @python -m pytest -m long -s "$@"
+
 # migrate projects from PyPI that nobody here wrote, and write docs/strangers.md
 [no-exit-message]
 strangers *options:

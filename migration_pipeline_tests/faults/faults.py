@@ -111,7 +111,15 @@ GROUPS = {
 FAULTS = list(itertools.chain(*GROUPS.values()))
 
 
+#: Of what is there from the start, what no test of a single step sees too.
+FROM_THE_START = frozenset(
+    {"a revision raises half-way", "the disk fills while dumping", "another run waits at its question", "the scratch server is full"}
+)
+
+
 def is_every_day(fault):
+    if fault.at is None:
+        return fault.what in FROM_THE_START
     if fault.what.startswith(LIKE_SIGINT):
         return fault.at in ("dumping", "upgrading")
     return fault.at in SOME or not fault.what.startswith(AGAIN_AND_AGAIN)

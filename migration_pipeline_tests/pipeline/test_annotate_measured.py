@@ -36,7 +36,7 @@ def test_what_was_measured_is_proposed_and_the_database_stays_as_it_is(make_site
     assert "Annotated 2 revisions: 1 NON_DESTRUCTIVE, 1 DESTRUCTIVE." in done.stderr
     first, second = (projects.revision_file(site.project, one).read_text() for one in ("0002", "0003"))
     assert "# SAFETY: NON_DESTRUCTIVE\n# SAFETY-REASON: rehearsed: its 3 statements lost nothing\n" in first
-    assert "# SAFETY: DESTRUCTIVE\n# SAFETY-REASON: rehearsed: 1 value of patients.name is overwritten, and 1 more\n" in second
+    assert "# SAFETY: DESTRUCTIVE\n# SAFETY-REASON: rehearsed: 1 value of patients.allergy is overwritten, and 1 more\n" in second
     assert site.revision == ["0001"]
     assert site.query("SELECT allergy FROM patients ORDER BY id") == [(None,), ("nuts",), ("none known",)]
     assert site.scratch_databases == []

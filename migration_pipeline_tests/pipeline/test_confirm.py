@@ -137,6 +137,7 @@ def test_confirm_from_another_run_lets_the_migration_go_on_and_only_the_first_an
     assert refusal(late).startswith("That run is not under way: it is SUCCESS; nothing was confirmed.\n")
 
 
+@pytest.mark.long
 def test_of_two_answers_at_once_one_stands_and_the_other_is_told_so(house):
     waiting = Waiting(house)
 
@@ -170,6 +171,7 @@ def test_any_other_answer_declines_in_both_runs_and_changes_nothing(house):
     assert house.site.scratch_databases == []
 
 
+@pytest.mark.long
 def test_after_a_time_out_the_run_goes_on_from_its_gate_which_looks_at_everything_and_asks_anew(house):
     site = house.site
     late = house.run(jobs.migrate, wait_minutes=0.02, reuse_recent_backup=True)
@@ -207,6 +209,7 @@ def test_after_a_time_out_the_run_goes_on_from_its_gate_which_looks_at_everythin
     assert site.revision == ["0002"]
 
 
+@pytest.mark.long
 def test_nobody_is_waited_for_longer_than_the_backup_is_good_for(house, monkeypatch):
     site = house.site
     site.configure(max_backup_age_at_upgrade_minutes=0.2, confirmation_minutes=30)

@@ -37,6 +37,7 @@ def daemon(site):
 
 
 @pytest.mark.control("B4")
+@pytest.mark.long
 def test_the_daemon_ticks_the_sensors_and_a_run_that_it_launched_is_told_cancelled_and_rolled_back(watched):  # noqa: F811
     site, instance = watched.site, watched.instance
     site.take_backup()

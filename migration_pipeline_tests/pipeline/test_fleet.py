@@ -93,6 +93,7 @@ def fleet(house, server18):
         execute(server18.url(), f"DROP DATABASE fleet_{name} WITH (FORCE)")
 
 
+@pytest.mark.long
 def test_a_fleet_goes_wave_by_wave_stops_at_the_first_failure_and_goes_on_where_it_stopped(fleet):
     assert fleet.tick() == "No fleet was ever started; just migrate-fleet, or the job start_fleet, starts one."
     started = fleet.run(jobs.start_fleet)

@@ -450,6 +450,7 @@ def test_a_target_that_cannot_be_looked_at_is_a_sentence_and_a_settings_file_tha
     assert watched.received == []
 
 
+@pytest.mark.long
 def test_ten_thousand_runs_that_have_ended_do_not_slow_a_tick_down(watched, capsys):
     def seconds():
         watched.begin()

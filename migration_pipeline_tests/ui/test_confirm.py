@@ -1,5 +1,6 @@
 """The question of a destructive plan in Dagster's UI, in a real browser: a time-out, going on from it, the link, CONFIRM."""
 
+import pytest
 import yaml
 from playwright.sync_api import expect
 
@@ -8,6 +9,7 @@ from migration_pipeline_tests.ui.test_ui import LOCATION, PATIENCE, browser, ui
 __all__ = ["browser"]
 
 
+@pytest.mark.long
 def test_a_run_that_nobody_answered_goes_on_from_its_question_and_confirm_lets_it_migrate(make_site18, browser, tmp_path):
     site = make_site18("drops_table", at="0001")
     site.query("INSERT INTO alerts (message) SELECT 'm' FROM generate_series(1, 7)")

@@ -107,6 +107,7 @@ def test_the_job_runs_from_the_launchpad_and_its_page_shows_the_ledger(make_site
 
 
 @pytest.mark.control("B2")
+@pytest.mark.long
 def test_the_nightly_prune_shows_its_tick_and_the_table_of_its_run(make_site18, browser, tmp_path):
     every_minute = {"PRUNE_BACKUPS_CRON": "* * * * *", "VERIFY_BACKUP_CRON": "0 0 1 1 *"}
     site = make_site18("linear", at="0001", **every_minute)
