@@ -113,7 +113,12 @@ FAULTS = list(itertools.chain(*GROUPS.values()))
 
 #: Of what is there from the start, what no test of a single step sees too.
 FROM_THE_START = frozenset(
-    {"a revision raises half-way", "the disk fills while dumping", "another run waits at its question", "the scratch server is full"}
+    {
+        "a revision raises half-way",
+        "the disk fills while dumping",
+        "another run waits at its question",
+        "the scratch server is full",
+    }
 )
 
 

@@ -29,8 +29,10 @@ def test_the_variants_differ_in_storage_and_launcher_alone_and_queue_one_run_a_t
     assert [path.stem for path in VARIANTS] == ["dagster-celery", "dagster-one-machine", "dagster-team"]
     same = [{key: value for key, value in read(path).items() if key not in OWN} for path in VARIANTS]
     waiting = [one["run_monitoring"].pop("start_timeout_seconds") for one in same]
+    at_once = [one["concurrency"]["runs"].pop("max_concurrent_runs") for one in same]
     assert same[0] == same[1] == same[2]
     assert waiting == [3600, 180, 180]
+    assert at_once == [4, 16, 16]
     assert same[0]["concurrency"]["runs"]["tag_concurrency_limits"] == [
         {"key": TARGET_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
     ]
