@@ -9,6 +9,7 @@ import http.server
 import itertools
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -73,7 +74,7 @@ class Fault:
     lost: bool = False  #: ask the server, and answer nothing
     cut: int | None = None  #: end the answer after so many bytes of its body
     flip: int | None = None  #: flip a bit of this byte of the answer's body
-    stall: float | None = None  #: answer after so many seconds
+    stall: float | None = None  #: ask the server after so many seconds, if the client still waits
     times: int = 1 << 30
     code: str = "InternalError"
 
@@ -168,6 +169,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault.stall:
             time.sleep(fault.stall)
+            if self.is_alone():
+                return self.end()  # on a busy machine it would reach the server after the client has cleared away
         if fault.status:
             text = f"<Error><Code>{fault.code}</Code><Message>for a test</Message></Error>".encode()
             return self.answer(fault.status, {"Content-Type": "application/xml"}, text)
@@ -180,6 +183,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return None
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = relay  # noqa: N815 - http.server's names
+
+    def is_alone(self):
+        """Tell whether the client has gone."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
     def ask(self, body):
         connection = http.client.HTTPConnection(HOST, self.server.faults.to)
