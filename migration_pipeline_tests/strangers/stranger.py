@@ -155,10 +155,6 @@ class Stranger:
         """Upgrade with Alembic alone, as the project does."""
         self.run(self.upgrade, self.home / self.config, url or self.url, revision, url=url)
 
-    def by_hand(self, revision, why):
-        self.bare(revision)
-        self.story.note(f"With Alembic alone, as its authors do: `{revision}`. {why}")
-
     def seed(self, name=None):
         for statement in re.split(r";\n", (SEEDS / f"{name or self.name}.sql").read_text()):
             if statement.strip():
