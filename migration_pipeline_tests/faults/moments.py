@@ -41,7 +41,7 @@ def hold(moment, inside, there: Connection):
     elif moment == "comparing":
         _before("migration_pipeline.adapters.comparison", "check_copy", lambda *_, **__: pause())
     elif moment == "committing":  # the answer to the runner's last question is "commit", and is not sent yet
-        _before("migration_pipeline.adapters.attempts", "check_effects", lambda *_, **__: pause())
+        _before("migration_pipeline.adapters.surprises", "check_effects", lambda *_, **__: pause())
     elif moment != "confirm":  # there it waits for an answer by itself
         _before("migration_pipeline.steps", moment, lambda *_, **__: pause())
 

@@ -34,14 +34,19 @@ def after(step, said):
     return "\n".join(lines[last + 1 :])
 
 
-def message(site, what, *evidence, next_step):
+def message(site, what, *evidence, next_step, names_report=False):
     """Return a refusal, whole."""
     backup = max(path.stem for path in (site.folder / "backups").rglob("backup_*.json"))
     date, time = re.fullmatch(r"backup_(\d{4}-\d\d-\d\d)_(\d\d-\d\d-\d\d)", backup).groups()
     moment = f"{time.replace('-', ':')} UTC on {date}"
     state = "state: the database is at 0001, as before"
     safe = f"safe: {backup}, verified by a restore, holds the database as it was at {moment}"
-    return "\n".join([what, *(f"  {line}" for line in (*evidence, state, safe)), f"Next: {next_step}", ""])
+    report = [f"report: {latest_report(site)}"] if names_report else []
+    return "\n".join([what, *(f"  {line}" for line in (*evidence, *report, state, safe)), f"Next: {next_step}", ""])
+
+
+def latest_report(site):
+    return max((site.folder / "backups").rglob("report_*.html"))
 
 
 @pytest.mark.control("D3")
@@ -67,7 +72,7 @@ def test_a_declaration_that_does_not_hold_is_refused_with_the_line_to_write(
 
     refused = site.run("migrate", answer="CONFIRM\n")
 
-    expected = message(site, what, *evidence, f"file: {file}", next_step=next_step.format(file=file))
+    expected = message(site, what, *evidence, f"file: {file}", next_step=next_step.format(file=file), names_report=True)
     assert (refused.returncode, refused.stdout, after("classify_safety", refused.stderr)) == (3, "", expected)
     assert D3 not in refused.stderr
     assert site.revision == ["0001"]
@@ -84,7 +89,7 @@ def test_a_harmless_revision_that_says_destructive_is_asked_about_and_never_refu
     told = after("classify_safety", declined.stderr).partition(D3)
     plan = re.search(r"plan ([0-9a-f]{8})\n", told[0])
     question = f"\n  0002 Add the ward.\n      nothing is lost that is there today\n  plan {plan[1]}\n\n"
-    assert told[:2] == (question, D3)
+    assert told[:2] == (f"    report: {latest_report(site)}\n{question}", D3)
     refusal = message(site, "The migration was not confirmed; nothing was changed.", "expected: CONFIRM", "answer: something else",
                       next_step="just migrate, and type CONFIRM at the prompt")  # fmt: skip
     assert (declined.returncode, declined.stdout, after("confirm", declined.stderr)) == (3, "", refusal)
@@ -92,6 +97,6 @@ def test_a_harmless_revision_that_says_destructive_is_asked_about_and_never_refu
 
     done = site.run("migrate", answer="CONFIRM\n")
 
-    assert after("classify_safety", done.stderr).startswith(question + D3)
+    assert after("classify_safety", done.stderr).startswith(f"    report: {latest_report(site)}\n{question}{D3}")
     assert (done.returncode, site.revision) == (0, ["0002"]), done.stderr
     assert site.has_column("patients", "ward")
