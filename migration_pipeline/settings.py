@@ -17,6 +17,7 @@ from migration_pipeline.domain.connection import Connection, WrongUrl
 from migration_pipeline.domain.connection_url import FORM, wrong_text
 from migration_pipeline.domain.locking import LockBudget
 from migration_pipeline.domain.notices import Channel
+from migration_pipeline.domain.progress import QueueLimit
 from migration_pipeline.settings_backups import BackupPolicy
 from migration_pipeline.settings_source import FILE, VARIABLES
 from migration_pipeline.settings_table import Table
@@ -34,6 +35,7 @@ DURATIONS = (
     ("migration_lock_wait", "seconds", 3600, 3600),
     ("lock_budget_reads", "seconds", 86_400, 86_400),
     ("lock_budget_writes", "seconds", 86_400, 86_400),
+    ("abort_queue", "seconds", 3600, 3600),
 )
 SHORTEST = 0.001  # PostgreSQL reads a time limit of 0 as none
 #: Stands in for a database that could not be read, so that the reading goes on; no Target with it is ever handed out.
@@ -73,6 +75,8 @@ class Target:
     migration_lock_wait: timedelta = timedelta(seconds=10)
     lock_budget_reads: timedelta = LockBudget.reads
     lock_budget_writes: timedelta = LockBudget.writes
+    abort_queue_sessions: int = 0  #: so many may wait for the upgrade, and no more; 0: as many as there are
+    abort_queue: timedelta = timedelta(seconds=5)  #: for so long
     effects_tolerance_factor: float = 1.2
     effects_tolerance_rows: int = 100
     alerts: tuple[Channel, ...] = ()  #: who operates the database
@@ -85,6 +89,11 @@ class Target:
     @property
     def lock_budget(self) -> LockBudget:
         return LockBudget(reads=self.lock_budget_reads, writes=self.lock_budget_writes)
+
+    @property
+    def queue_limit(self) -> QueueLimit | None:
+        """How many sessions may wait for the upgrade, and how long; None: nobody counts them."""
+        return QueueLimit(sessions=self.abort_queue_sessions, span=self.abort_queue) if self.abort_queue_sessions else None
 
 
 def load(environ: Mapping[str, str], folder: Path, target: str | None = None) -> Target:
@@ -148,6 +157,7 @@ def _target(name: str, table: Table) -> Target:
 def _policies(table: Table, *, is_production: bool) -> dict[str, Any]:
     policies: dict[str, Any] = {
         "lock_attempts": table.number("lock_attempts", "tries", least=1, most=100, whole=True),
+        "abort_queue_sessions": table.number("abort_queue_sessions", "sessions", least=0, most=10_000, whole=True),
         "effects_tolerance_factor": table.number("effects_tolerance_factor", "times", least=1, most=100),
         "effects_tolerance_rows": table.number("effects_tolerance_rows", "rows", least=0, most=1_000_000, whole=True),
         "maintenance_database": table.text("maintenance_database"),

@@ -16,6 +16,7 @@ from migration_pipeline import errors
 from migration_pipeline.adapters import comparison, database_facts, dump, pending, plan_runs, postgres, readings, snapshot
 from migration_pipeline.adapters import preflight as conditions
 from migration_pipeline.adapters.plan_runs import OnCopy, OnLive
+from migration_pipeline.adapters.upgrade_watch import UpgradeWatch
 from migration_pipeline.domain import backups, by_hand, confirmation, ledger, locking, safety, statements
 from migration_pipeline.domain.backups import (
     Backup,
@@ -331,6 +332,7 @@ def classify_safety(place: Workplace, plan: Plan, rehearsal: Rehearsal | None) -
         measured=rehearsal.revisions if rehearsal else None,
         version_table=plan.qualified_version_table,
         sources=pending.sources(plan),
+        sent_outside=rehearsal.outside.statements if rehearsal else (),
     )
 
 
@@ -391,8 +393,19 @@ def look_again(place: Workplace, plan: Plan, verified: VerifiedBackup) -> timede
     return _check_backup(place, verified)
 
 
-def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: Rehearsal, consent: Confirmation) -> UpgradeResult:
-    """Run the plan on the live database, one transaction a segment, compare with the rehearsal, commit (D4)."""
+def upgrade(
+    place: Workplace,
+    plan: Plan,
+    verified: VerifiedBackup,
+    rehearsal: Rehearsal,
+    consent: Confirmation,
+    *,
+    say: Callable[[str], None] = lambda _how_far: None,
+) -> UpgradeResult:
+    """Run the plan on the live database, one transaction a segment, compare with the rehearsal, commit (D4).
+
+    `say` is told from another thread how far it is, every few seconds.
+    """
     _check_same_plan(plan, verified, rehearsal, consent)
     too_long = locking.over_budget(rehearsal.locks, place.target.lock_budget)
     _refuse_locks(tuple(one for one in too_long if one not in consent.accepted))
@@ -408,7 +421,15 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
 
     tolerance = Tolerance(factor=place.target.effects_tolerance_factor, rows=place.target.effects_tolerance_rows)
     begun = place.history.begin(plan, verified.backup.id, consent.how, place.clock(), accepted=consent.accepted)
-    with _ended_where_it_is(place, plan, begun, in_parts=bool(rehearsal.why_not_atomic)):
+    watch = UpgradeWatch(
+        place.live,
+        place.target.name,
+        rehearsal,
+        limit=place.target.queue_limit,
+        say=say,
+        show=lambda where: place.progress(where, 0, None),
+    )
+    with _ended_where_it_is(place, plan, begun, in_parts=bool(rehearsal.why_not_atomic)), watch:
         done = plan_runs.upgrade(
             OnLive(
                 project=place.project,
@@ -416,7 +437,7 @@ def upgrade(place: Workplace, plan: Plan, verified: VerifiedBackup, rehearsal: R
                 limits=place.limits,
                 tolerance=tolerance,
                 tries=place.target.lock_attempts,
-                progress=place.show_revision,
+                watch=watch,
                 backup_id=verified.backup.id,
                 compares_views=consent.how.startswith("not needed"),
                 between=between_segments,

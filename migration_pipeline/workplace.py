@@ -104,7 +104,7 @@ class Workplace:
         with postgres.session(self.live, purpose="looks") as opened:
             return postgres.now(opened)
 
-    def show_revision(self, revision: str) -> None:
+    def show_revision(self, revision: str, _statement: int) -> None:
         self.progress(f"revision {revision}", 0, None)
 
     def programs(self, major: int) -> Path:

@@ -61,24 +61,29 @@ def application_name(target: str) -> str:
 def of_upgrade(live: Connection, target: str) -> Activity | None:
     """Return what a Target's upgrade does now; None: it has no transaction open. Raise ServerUnreachable."""
     with postgres.session(live, purpose="looks") as opened:
-        found = postgres.rows(opened, UPGRADE, application_name(target))
-        if not found:
-            return None
-        pid, started, xid, running, query, in_statement, blockers = found[0]
-        blocked = [row[0] for row in postgres.rows(opened, BLOCKED, pid)]
-        return Activity(
-            pid=pid,
-            started=started,
-            xid=xid,
-            running=timedelta(seconds=max(0.0, running)),
-            # what the server shows may be cut in the middle of a value
-            statement=redaction.one_line(redaction.statement(query, "")) or "none",
-            in_statement=None if in_statement is None else timedelta(seconds=max(0.0, in_statement)),
-            waits_for=", ".join(_lock(*row) for row in postgres.rows(opened, WAITS, pid)),
-            blocked_by=_sessions(opened, blockers),
-            blocks=_sessions(opened, blocked),
-            progress="; ".join(_progress(*row) for row in opened.execute(PROGRESS, {"pid": pid}).fetchall()),
-        )
+        return look(opened, target)
+
+
+def look(opened: "psycopg.Connection[Any]", target: str) -> Activity | None:
+    """Return the same, seen from a session that is open. Raise psycopg.Error."""
+    found = postgres.rows(opened, UPGRADE, application_name(target))
+    if not found:
+        return None
+    pid, started, xid, running, query, in_statement, blockers = found[0]
+    blocked = [row[0] for row in postgres.rows(opened, BLOCKED, pid)]
+    return Activity(
+        pid=pid,
+        started=started,
+        xid=xid,
+        running=timedelta(seconds=max(0.0, running)),
+        # what the server shows may be cut in the middle of a value
+        statement=redaction.one_line(redaction.statement(query, "")) or "none",
+        in_statement=None if in_statement is None else timedelta(seconds=max(0.0, in_statement)),
+        waits_for=", ".join(_lock(*row) for row in postgres.rows(opened, WAITS, pid)),
+        blocked_by=_sessions(opened, blockers),
+        blocks=_sessions(opened, blocked),
+        progress="; ".join(_progress(*row) for row in opened.execute(PROGRESS, {"pid": pid}).fetchall()),
+    )
 
 
 def is_gone(live: Connection, found: Activity, *, within: timedelta) -> bool:

@@ -65,7 +65,7 @@ class Alone:
         self.measurement.measure(session, self.measurement.outside)
 
     def revision(self, session: Session, revision: str) -> None:  # noqa: ARG002
-        self.progress(revision)
+        self.progress(revision, 0)
         self.measurement.start(revision)
 
     def statement(self, session: Session, text: str, *, has_parameters: bool, revision: str | None, own: bool) -> str | None:
@@ -89,6 +89,8 @@ class Alone:
         if revision or not reads:
             part = self.measurement.revisions[-1] if revision else self.measurement.outside
             part.statements.append(kept)
+        if revision:
+            self.progress(revision, len(self.measurement.revisions[-1].statements))
         self._set_lock_timeout(session, long=bool(command))
         if command and (query := indexes.lookup(parsed)):
             ((table, is_there),) = session.query(query)

@@ -90,7 +90,7 @@ def _changes_nothing_of_before(ran: Ran, plan: Plan) -> bool:
 
 def commit_on_copy(project: Project, copy: Connection, segment: Segment, limits: Limits, *, role: str | None) -> None:
     """Run a segment that was rehearsed once more on the copy, and commit it there: the next one begins where it ends."""
-    run = _run(copy, segment.plan, limits, lambda _revision: None, role, is_part=True)
+    run = _run(copy, segment.plan, limits, lambda _revision, _statement: None, role, is_part=True)
     _rehearse(project, copy, replace(run, decide=lambda _ran: True))
 
 

@@ -28,7 +28,7 @@ READING_LIMITS = (
     "SET TRANSACTION READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL client_connection_check_interval = '1s'"
 )
-Show = Callable[[str], None]
+Show = Callable[[str, int], None]  #: told a revision, and how many statements of it were sent
 PREVIEW_STATEMENTS = 1000  #: so many a preview sends: a loop over a big table is for the rehearsal
 
 
@@ -99,8 +99,8 @@ class Execution:
     rehearsing: bool
     #: The text of each revision's file.
     sources: Mapping[str, str]
-    #: Told at each step of the run, with a revision's id: for a progress line.
-    progress: Show = lambda _revision: None
+    #: Told at each step of the run: for a progress line.
+    progress: Show = lambda _revision, _statement: None
     #: Called inside the transaction before each revision, with what was measured so far; raises Stop.
     before: Callable[[Session, Measurement, str], None] = lambda _session, _measurement, _revision: None
     #: Asked once everything ran, before COMMIT; raises Stop when the live run is not what was rehearsed.
@@ -164,7 +164,7 @@ class Execution:
         self._measure(session, self.measurement.outside)
 
     def revision(self, session: Session, revision: str) -> None:
-        self.progress(revision)
+        self.progress(revision, 0)
         self.before(session, self.measurement, revision)
         self.measurement.start(revision)
 
@@ -189,6 +189,8 @@ class Execution:
             kept = statement_of(sql, self.sources, has_parameters=has_parameters, revision=revision)
             part = self.measurement.revisions[-1] if revision else self.measurement.outside
             part.statements.append(kept)
+            if revision:
+                self.progress(revision, len(part.statements))
             if self.lock_watch:
                 self.lock_watch.sent(kept.sql, revision or OUTSIDE, parsed)
         limits = self.limits.statements(self.server_version)

@@ -23,6 +23,7 @@ from migration_pipeline.adapters.attempts import Cut, Done
 from migration_pipeline.adapters.execution import Ran, Show
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits
+from migration_pipeline.adapters.upgrade_watch import UpgradeWatch
 from migration_pipeline.domain import segments
 from migration_pipeline.domain.backups import Manifest
 from migration_pipeline.domain.connection import Connection
@@ -131,7 +132,7 @@ class OnLive:
     limits: Limits
     tolerance: Tolerance
     tries: int
-    progress: Show
+    watch: UpgradeWatch
     backup_id: str
     compares_views: bool  #: whether nobody has consented to losing data
     between: Callable[[], None]  #: called before each segment but the first: what was checked before that may have changed
@@ -146,6 +147,7 @@ def upgrade(on: OnLive, plan: Plan, rehearsal: Rehearsal) -> Done:
                 on.between()
             parts.append(_upgrade(on, rehearsed, is_part=len(rehearsal.segments) > 1))
         except errors.MigrationPipelineError as error:
+            on.watch.explain(error)
             if len(rehearsal.segments) > 1:
                 _say_how_far(error, on, plan)
             raise
@@ -165,7 +167,7 @@ def _upgrade(on: OnLive, rehearsed: Rehearsed, *, is_part: bool) -> Done:
             rehearsed,
             limits=on.limits,
             tries=on.tries,
-            progress=on.progress,
+            progress=on.watch.progress,
             backup_id=on.backup_id,
         )
     return attempts.upgrade(
@@ -175,7 +177,7 @@ def _upgrade(on: OnLive, rehearsed: Rehearsed, *, is_part: bool) -> Done:
         limits=on.limits,
         tolerance=on.tolerance,
         tries=on.tries,
-        progress=on.progress,
+        progress=on.watch.progress,
         backup_id=on.backup_id,
         is_part=is_part,
         compares_views=on.compares_views,

@@ -7,7 +7,7 @@ import dagster as dg
 import pydantic
 
 from migration_pipeline import reporting, steps
-from migration_pipeline.defs import metadata, ops_confirm
+from migration_pipeline.defs import checks, metadata, ops_confirm
 from migration_pipeline.defs.failures import told
 from migration_pipeline.defs.resources import WorkplaceResource
 from migration_pipeline.domain import confirmation
@@ -97,7 +97,7 @@ def backup(context: dg.OpExecutionContext, config: BackupConfig, workplace: Work
 @dg.op(tags=POSTGRES)
 def backup_now(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> VerifiedBackup:
     """Take a backup and verify it by a restore, whether or not a migration is pending."""
-    with told(context, workplace):
+    with told(context, workplace), checks.proving(context, workplace):
         context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
         plan = steps.plan_for_backup(workplace.place)
         taken = steps.backup(workplace.place, plan, protects=False)
@@ -107,6 +107,7 @@ def backup_now(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> 
             steps.verify_without_room(workplace.place, taken, no_room)
         verified = steps.verify_backup(workplace.place, taken, plan)
     context.log_event(metadata.materialized_backup(verified))
+    checks.proved(context, verified)
     context.add_output_metadata(metadata.of(verified))
     desk.present.see("verify_backup", verified)
     return verified
@@ -117,12 +118,13 @@ def verify_backup(
     context: dg.OpExecutionContext, workplace: WorkplaceResource, preflight: Preflight, backup: Backup
 ) -> VerifiedBackup:
     """Restore the backup into a scratch database; compare row counts and schema with what was recorded."""
-    with told(context, workplace, preflight.plan):
+    with told(context, workplace, preflight.plan), checks.proving(context, workplace):
         verified = steps.verify_backup(workplace.place, backup, preflight.plan)
     if (
         preflight.recent_backup is None or backup.id != preflight.recent_backup.id
     ):  # one that is used again is in the asset's history already
         context.log_event(metadata.materialized_backup(verified))
+    checks.proved(context, verified)
     return seen(context, verified)  # type: ignore[no-any-return]
 
 
@@ -193,7 +195,7 @@ def upgrade(
 ) -> UpgradeResult:
     """Run the revisions on the live database in one transaction; commit when it did what the rehearsal did."""
     with told(context, workplace, preflight.plan):
-        result = steps.upgrade(workplace.place, preflight.plan, verified, rehearsal, confirmation)
+        result = steps.upgrade(workplace.place, preflight.plan, verified, rehearsal, confirmation, say=context.log.info)
     context.log_event(metadata.materialized_schema(preflight.plan, rehearsal, result))
     return seen(context, result)  # type: ignore[no-any-return]
 
@@ -207,6 +209,7 @@ def post_check(
     result: UpgradeResult,
 ) -> None:
     """Look at the live database once more: the planned heads, the rehearsed schema, nothing invalid."""
-    with told(context, workplace, preflight.plan):
+    with told(context, workplace, preflight.plan), checks.comparing(context, workplace):
         checked = steps.post_check(workplace.place, preflight.plan, rehearsal, result)
+    checks.matched(context, workplace, checked)
     seen(context, checked)

@@ -320,7 +320,7 @@ def test_a_missing_alembic_ini_is_said_with_its_place(tmp_path):
 
 
 ALL_KEYS = (
-    "alembic_config, alert_after_minutes, alerts, backup_format, backup_identity_file, backup_jobs, backup_location, backup_recipients, backup_system, cancel_after_minutes, confirmation_minutes, copies, "
+    "abort_queue_seconds, abort_queue_sessions, alembic_config, alert_after_minutes, alerts, backup_format, backup_identity_file, backup_jobs, backup_location, backup_recipients, backup_system, cancel_after_minutes, confirmation_minutes, copies, "
     "database_url, downtime_notices, effects_tolerance_factor, effects_tolerance_rows, environment, keep_after_migration_days, keep_days, keep_newest, lock_attempts, "
     "lock_budget_reads_seconds, lock_budget_writes_seconds, lock_timeout_seconds, maintenance_database, max_backup_age_at_upgrade_minutes, max_backup_age_hours, migration_lock_wait_seconds, "
     "pg_bin, project_python, s3_kms_key_id, safety_file, scratch, scratch_database_url, transaction_limit_minutes, verify_level, wave"
