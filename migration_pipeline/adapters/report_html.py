@@ -1,6 +1,6 @@
 """The safety report as one HTML file that needs nothing else: no script, no font, no picture, no address to ask."""
 
-from functools import lru_cache
+from functools import cache
 
 import jinja2
 
@@ -12,11 +12,11 @@ TEMPLATE = "report.html.jinja"
 
 def rendered(page: Page) -> bytes:
     """Return the file."""
-    return _environment().get_template(TEMPLATE).render(page=page).encode("utf-8", "backslashreplace")
+    return template().render(page=page).encode("utf-8", "backslashreplace")
 
 
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
+@cache
+def template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("migration_pipeline.adapters"),
         autoescape=True,
@@ -26,7 +26,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"amount": _amount, "bytes": _bytes, "moment": moment}
-    return environment
+    return environment.get_template(TEMPLATE)
 
 
 def _shown(value: object) -> object:

@@ -1,6 +1,7 @@
 """What the ops are given: the workplace of the run's Target, and a store for the values that travel between them."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -58,13 +59,19 @@ class JsonIOManager(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:  # noqa: ARG002
         path.touch(mode=0o600)  # the schema and the SQL of the revisions are in it
-        path.write_bytes(pydantic.TypeAdapter(type(obj)).dump_json(obj))
+        path.write_bytes(adapter(type(obj)).dump_json(obj))
 
     def make_directory(self, path: UPath) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
-        return pydantic.TypeAdapter(context.dagster_type.typing_type).validate_json(path.read_bytes())
+        return adapter(context.dagster_type.typing_type).validate_json(path.read_bytes())
+
+
+@functools.cache
+def adapter(kind: Any) -> pydantic.TypeAdapter[Any]:
+    """Return what reads and writes values of a type; to make it takes longer than all that it does in a run."""
+    return pydantic.TypeAdapter(kind)
 
 
 @dg.io_manager

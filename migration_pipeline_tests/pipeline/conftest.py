@@ -1,15 +1,21 @@
 """An operator's site: a database, an Alembic project, settings, and the doors of the pipeline."""
 
+import atexit
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dagster as dg
 import pexpect
 import pytest
 
+from migration_pipeline.cli.job import DAGSTER_YAML
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute
 from migration_pipeline_tests.door import Run
@@ -71,6 +77,7 @@ class Site:
 
     def run(self, *arguments, answer=""):
         """Run what a recipe runs, without its start: for the variants of what another test sees through `just`."""
+        copy_home(self.folder / "dagster")
         run = Run(arguments, self.environ, self.folder, answer=answer)
         return subprocess.CompletedProcess(arguments, run.wait(), run.printed, run.said)
 
@@ -107,6 +114,23 @@ class Site:
         return self.query(f"SELECT to_regclass('{table}') IS NOT NULL")[0][0]
 
 
+@functools.cache
+def fresh_home():
+    """Return a folder of Dagster's that has seen no run: to make its databases takes as long as a backup."""
+    folder = Path(tempfile.mkdtemp(prefix="mp-tests-"))
+    atexit.register(shutil.rmtree, folder)
+    (folder / "dagster.yaml").write_text(DAGSTER_YAML)
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        instance.get_run_records(limit=1)
+    return folder
+
+
+def copy_home(folder):
+    if not folder.exists():
+        shutil.copytree(fresh_home(), folder)
+        folder.chmod(0o700)
+
+
 def start(site, revision):
     """Bring the database to a revision with bare Alembic, as it was before there was a pipeline."""
     done = subprocess.run(
@@ -139,7 +163,22 @@ def sites(server, database, tmp_path):
         project = projects.copy(name, tmp_path / "project")
         site = Site(url=database, folder=tmp_path, project=project, binaries=server.binaries, more=more)
         if at:
-            start(site, at)
+            start_once(server, site, name, at)
         return site
 
     yield make
+
+
+started = {}  #: server, project and revision → a database that bare Alembic has brought there, to be copied
+
+
+def start_once(server, site, name, revision):
+    """Do what `start` does, for a project as it is kept: Alembic does it once a server."""
+    database, admin = site.url.rpartition("/")[2], server.url()
+    template = started.get((admin, name, revision))
+    if template:
+        execute(admin, f'DROP DATABASE "{database}"', f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+    else:
+        start(site, revision)
+        execute(admin, f'CREATE DATABASE "started_{name}_{revision}" TEMPLATE "{database}"')
+        started[admin, name, revision] = f"started_{name}_{revision}"
