@@ -12,9 +12,6 @@ from migration_pipeline_tests.faults.moments import INSIDE, STEPS
 COMMITTED = ("committing", "post_check")  #: moments after which the migration stays
 MOMENTS = (*STEPS, *INSIDE)
 EVERYWHERE = (*STEPS, "dumping", "restoring", "rehearsing", "upgrading", "committing")
-LIKE_SIGINT = ("SIGTERM", "SIGHUP")  #: to the pipeline they are the same
-AGAIN_AND_AGAIN = ("SIG", "restarts", "all our sessions")  #: at every moment by `just faults` alone, at some of them every day
-SOME = ("preflight", "dumping", "restoring", "rehearsing", "confirm", "upgrading", "committing", "post_check")
 CHILDREN = ("planning", "dumping", "restoring", "rehearsing", "upgrading")
 
 
@@ -111,23 +108,27 @@ GROUPS = {
 FAULTS = list(itertools.chain(*GROUPS.values()))
 
 
-#: Of what is there from the start, what no test of a single step sees too.
-FROM_THE_START = frozenset(
-    {
-        "a revision raises half-way",
-        "the disk fills while dumping",
-        "another run waits at its question",
-        "the scratch server is full",
-    }
-)
+#: What happens every day: of each kind the worst moments, and what no test of a single step sees too. The rest: `just faults`.
+EVERY_DAY = {
+    "crashes and recovers": ("committing",),
+    "restarts": ("upgrading", "post_check"),
+    "the network drops our connections": ("committing",),
+    "SIGINT to the pipeline": ("dumping", "upgrading"),
+    "SIGKILL to the pipeline": ("upgrading", "committing"),
+    "SIGKILL to the program at work": ("dumping", "upgrading"),
+    "a byte of the dump flips": ("verify_backup",),
+    "the restored copy lacks a row": ("comparing",),
+    "the disk fills while dumping": (None,),
+    "the disk of Dagster is full": ("upgrading",),
+    "another run waits at its question": (None,),
+    "another run migrates first": ("backup",),
+    "an application runs alembic upgrade head at boot": ("confirm",),
+    "an application holds a lock longer than every retry": ("upgrade",),
+}
 
 
 def is_every_day(fault):
-    if fault.at is None:
-        return fault.what in FROM_THE_START
-    if fault.what.startswith(LIKE_SIGINT):
-        return fault.at in ("dumping", "upgrading")
-    return fault.at in SOME or not fault.what.startswith(AGAIN_AND_AGAIN)
+    return fault.at in EVERY_DAY.get(fault.what, ())
 
 
 def chains(*, all_of_them):

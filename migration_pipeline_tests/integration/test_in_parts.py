@@ -15,7 +15,7 @@ from migration_pipeline.adapters import pending
 from migration_pipeline.adapters import preflight as conditions
 from migration_pipeline.domain import confirmation
 from migration_pipeline.domain.backups import Outcome
-from migration_pipeline_tests import projects
+from migration_pipeline_tests import long, projects
 from migration_pipeline_tests.conftest import execute, wait_until
 
 WHY = (
@@ -222,7 +222,7 @@ def test_env_py_may_write_nothing_while_a_revision_runs_outside_a_transaction(pl
     assert execute(database18, "SELECT version_num FROM alembic_version") == [("0001",)]
 
 
-@pytest.mark.parametrize("driver", ["psycopg2", "asyncpg"])
+@pytest.mark.parametrize("driver", [long("psycopg2"), "asyncpg"])
 def test_the_other_drivers_run_it_outside_a_transaction_too(site, database18, driver):
     place = site("in_parts" if driver == "psycopg2" else "async_env", driver=driver)
     if driver == "asyncpg":

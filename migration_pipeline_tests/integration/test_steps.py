@@ -3,25 +3,25 @@
 import pytest
 
 from migration_pipeline import errors, steps
-from migration_pipeline_tests import projects
+from migration_pipeline_tests import long, projects
 from migration_pipeline_tests.conftest import execute
 from migration_pipeline_tests.integration.conftest import migrate
 
 WELL_BEHAVED = [
     ("merge", ("0003",)),
     ("several_locations", None),
-    ("nested_import", None),
-    ("print_and_logging", None),
+    long("nested_import", None),
+    long("print_and_logging", None),
     ("sql_before_configure", None),
-    ("version_table_elsewhere", ("0002",)),
+    long("version_table_elsewhere", ("0002",)),
     ("session_commit", ("0002",)),
-    ("truncates", ("0002",)),
+    long("truncates", ("0002",)),
     ("cascade", ("0002",)),
     ("update_backfill", ("0002",)),
 ]
 
 
-@pytest.mark.parametrize(("name", "heads"), WELL_BEHAVED, ids=[name for name, _ in WELL_BEHAVED])
+@pytest.mark.parametrize(("name", "heads"), WELL_BEHAVED)
 def test_a_project_of_any_shape_comes_through(site, name, heads):
     place = site(name)
     *_, result = migrate(place)

@@ -49,34 +49,40 @@ def latest_report(site):
     return max((site.folder / "backups").rglob("report_*.html"))
 
 
-@pytest.mark.control("D3")
-@pytest.mark.parametrize(
-    ("name", "comment", "what", "evidence", "next_step"),
-    [
-        ("drops_column_undeclared", "# SAFETY: NON_DESTRUCTIVE\n", 'Revision "0002" is annotated NON_DESTRUCTIVE, but it loses data.',
+#: project: what is declared, and the refusal's first line, evidence and last line
+REFUSALS = {
+    "drops_column_undeclared": [
+        ("# SAFETY: NON_DESTRUCTIVE\n", 'Revision "0002" is annotated NON_DESTRUCTIVE, but it loses data.',
          DROP, 'change the comment to "# SAFETY: DESTRUCTIVE", or keep the column.'),
-        ("drops_column_undeclared", "", 'Revision "0002" has no safety annotation.', (NO_COMMENT, *DROP), EITHER.format("DESTRUCTIVE", "{file}")),
-        ("linear", "", 'Revision "0002" has no safety annotation.', (NO_COMMENT,), EITHER.format("NON_DESTRUCTIVE", "{file}")),
-        ("linear", "# SAFETY: DESTRUCTVE\n", 'Revision "0002" has no valid safety annotation.',
-         ('problem: line 3 says "DESTRUCTVE", which is not a value',), 'change line 3 to "# SAFETY: DESTRUCTIVE", if that is what it means.'),
-        ("linear", "# SAFETY: NON_DESTRUCTIVE\n# SAFETY: DESTRUCTIVE\n", 'Revision "0002" has no valid safety annotation.',
-         ("problem: line 3 says NON_DESTRUCTIVE and line 4 says DESTRUCTIVE",), "keep one of the two comments."),
+        ("", 'Revision "0002" has no safety annotation.', (NO_COMMENT, *DROP), EITHER.format("DESTRUCTIVE", "{file}")),
     ],
-    ids=["too little", "nothing, and it loses", "nothing, and it keeps", "mistyped", "both"],
-)  # fmt: skip
-def test_a_declaration_that_does_not_hold_is_refused_with_the_line_to_write(
-    make_site18, name, comment, what, evidence, next_step
-):
+    "linear": [
+        ("# SAFETY: DESTRUCTVE\n", 'Revision "0002" has no valid safety annotation.',
+         ('problem: line 3 says "DESTRUCTVE", which is not a value',), 'change line 3 to "# SAFETY: DESTRUCTIVE", if that is what it means.'),
+        ("# SAFETY: NON_DESTRUCTIVE\n# SAFETY: DESTRUCTIVE\n", 'Revision "0002" has no valid safety annotation.',
+         ("problem: line 3 says NON_DESTRUCTIVE and line 4 says DESTRUCTIVE",), "keep one of the two comments."),
+        ("", 'Revision "0002" has no safety annotation.', (NO_COMMENT,), EITHER.format("NON_DESTRUCTIVE", "{file}")),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.control("D3")
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_declaration_that_does_not_hold_is_refused_with_the_line_to_write(make_site18, name):
     site, file = ready(make_site18, name)
-    declare(file, comment)
+    text = file.read_text()
 
-    refused = site.run("migrate", answer="CONFIRM\n")
+    for comment, what, evidence, next_step in REFUSALS[name]:
+        file.write_text(text)
+        declare(file, comment)
 
-    expected = message(site, what, *evidence, f"file: {file}", next_step=next_step.format(file=file), names_report=True)
-    assert (refused.returncode, refused.stdout, after("classify_safety", refused.stderr)) == (3, "", expected)
-    assert D3 not in refused.stderr
-    assert site.revision == ["0001"]
-    assert site.scratch_databases == []
+        refused = site.run("migrate", answer="CONFIRM\n")
+
+        expected = message(site, what, *evidence, f"file: {file}", next_step=next_step.format(file=file), names_report=True)
+        assert (refused.returncode, refused.stdout, after("classify_safety", refused.stderr)) == (3, "", expected)
+        assert D3 not in refused.stderr
+        assert site.revision == ["0001"]
+        assert site.scratch_databases == []
 
 
 @pytest.mark.control("D3")

@@ -110,6 +110,7 @@ def test_what_migrate_refuses_the_rehearsal_refuses_too_and_the_report_is_a_part
     assert site.revision == ["0001"]
 
 
+@pytest.mark.long
 def test_a_plan_over_the_lock_budget_is_refused_by_the_rehearsal_with_a_report_that_says_how_to_accept_it(make_site18):
     site = make_site18("holds_locks", at="0001")
     site.configure(lock_budget_reads_seconds=0.4)
@@ -125,6 +126,7 @@ def test_a_plan_over_the_lock_budget_is_refused_by_the_rehearsal_with_a_report_t
     assert html.count('class="over"') == 2, "in the legend, and on the bar of patients"
 
 
+@pytest.mark.long
 def test_a_plan_that_no_transaction_holds_is_refused_by_the_rehearsal_and_passes_in_one_without_concurrently(make_site18):
     site = make_site18("concurrent_index", at="0001")
     patients(site)

@@ -8,6 +8,7 @@ import pytest
 from migration_pipeline import errors, restoring, steps
 from migration_pipeline.adapters import postgres
 from migration_pipeline.domain.backups import Level
+from migration_pipeline_tests import long
 from migration_pipeline_tests.conftest import execute, wait_until
 from migration_pipeline_tests.integration.backups import clinic
 from migration_pipeline_tests.integration.backups.clinic import FAT, LAYOUTS, children, kill, meanwhile, plan_of
@@ -111,8 +112,8 @@ def test_a_restore_whose_backend_is_terminated_changes_nothing(laid_out):
     [
         ("backup", "folder", "plain"),
         ("backup", "s3", "age"),
-        ("verify", "folder", "directory"),
-        ("restore", "folder", "plain"),
+        long("verify", "folder", "directory"),
+        long("restore", "folder", "plain"),
         ("restore", "s3", "age"),
     ],
 )
