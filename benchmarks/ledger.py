@@ -132,7 +132,9 @@ def upgraded(folder, environ):
 
 
 def rehearsed(project, copy, plan):
-    ran, _ = attempts.rehearse(project, copy, Segment(plan=plan), LIMITS, lambda _revision: None, role=None, is_part=False)
+    ran, _ = attempts.rehearse(
+        project, copy, Segment(plan=plan), LIMITS, lambda _revision, _statement: None, role=None, is_part=False
+    )
     with postgres.session(copy, purpose="counts") as opened:
         found = losses.effects(ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table)
     assert len(found) == len(plan.revisions) + 1

@@ -29,7 +29,7 @@ def measured(world, case, folder):
     plan = replace(PLAN, revisions=(replace(PLAN.revisions[0], path=str(file)),))
     try:
         ran, _ = attempts.rehearse(
-            project, connection, Segment(plan=plan), LIMITS, lambda _revision: None, role=None, is_part=False
+            project, connection, Segment(plan=plan), LIMITS, lambda _revision, _statement: None, role=None, is_part=False
         )
     except (errors.CannotRollBack, errors.NotAllowed) as error:
         return Judged(loses_data=True, stopped=str(error).splitlines()[0])

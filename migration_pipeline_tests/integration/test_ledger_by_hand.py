@@ -208,7 +208,9 @@ def ledgers(url, folder):
     connection = Connection.from_url(url)
     project = Project(config=write_project(folder) / "alembic.ini", python=sys.executable, live=connection)
     plan = pending.plan(project, connection, Identity(target="t", database="d", system_identifier="1", oid=1), "head")
-    ran, _ = attempts.rehearse(project, connection, Segment(plan=plan), LIMITS, lambda _revision: None, role=None, is_part=False)
+    ran, _ = attempts.rehearse(
+        project, connection, Segment(plan=plan), LIMITS, lambda _revision, _statement: None, role=None, is_part=False
+    )
     with postgres.session(connection, purpose="counts") as opened:
         found = losses.effects(ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table)
     *revisions, outside = found

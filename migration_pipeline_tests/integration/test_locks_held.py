@@ -63,7 +63,7 @@ def rehearsal_of(url, folder):
             (copy / "versions" / f"{number:04}_lock.py").write_text("\n".join(lines) + "\n")
         project = Project(config=copy / "alembic.ini", python=sys.executable, live=connection)
         plan = pending.plan(project, connection, Identity(target="t", database="d", system_identifier="1", oid=1), "head")
-        ran, _ = attempts.rehearse(project, connection, Segment(plan=plan), LIMITS, lambda _revision: None)
+        ran, _ = attempts.rehearse(project, connection, Segment(plan=plan), LIMITS, lambda _revision, _statement: None)
         return ran.revisions
 
     return rehearse

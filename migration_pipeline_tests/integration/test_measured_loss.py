@@ -73,7 +73,7 @@ def measure(world, tmp_path):
         project = Project(config=folder / "alembic.ini", python=sys.executable, live=connection)
         identity = Identity(target="t", database="d", system_identifier="1", oid=1)
         plan = pending.plan(project, connection, identity, "head")
-        ran, _ = attempts.rehearse(project, connection, Segment(plan=plan), LIMITS, lambda _revision: None)
+        ran, _ = attempts.rehearse(project, connection, Segment(plan=plan), LIMITS, lambda _revision, _statement: None)
         with postgres.session(connection, purpose="counts") as opened:
             revision, outside = losses.effects(
                 ran.parts, ran.base, lambda query: postgres.catalog_query(opened, query), plan.is_version_table

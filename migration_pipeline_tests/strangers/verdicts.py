@@ -205,12 +205,14 @@ class Walk:
         """Return what the rehearsal measured; outside a transaction where PostgreSQL allows nothing else."""
         try:
             ran, _ = attempts.rehearse(
-                project, self.copy, Segment(plan=plan), LIMITS, lambda _revision: None, role=None, is_part=False
+                project, self.copy, Segment(plan=plan), LIMITS, lambda _revision, _statement: None, role=None, is_part=False
             )
         except attempts.Cut as cut:
             one.alone = cut.command
             segment = Segment(plan=plan, alone=cut.command)
-            return attempts_alone.rehearse(project, self.copy, segment, LIMITS, lambda _revision: None, role=None).revisions[0]
+            return attempts_alone.rehearse(
+                project, self.copy, segment, LIMITS, lambda _revision, _statement: None, role=None
+            ).revisions[0]
         return losses.effects(ran.parts, ran.base, count, plan.is_version_table)[0]
 
     def without_rows(self, revision, upgrade):
