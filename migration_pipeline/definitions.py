@@ -2,9 +2,10 @@
 
 import dagster as dg
 
-from migration_pipeline.defs import assets, sensors
+from migration_pipeline.defs import assets, checks, sensors
 from migration_pipeline.defs.jobs import (
     backup_database,
+    check_downgrades,
     confirm_migration,
     drop_replaced,
     migrate,
@@ -16,7 +17,7 @@ from migration_pipeline.defs.jobs import (
     stop_fleet,
     verify_newest_backup,
 )
-from migration_pipeline.defs.schedules import prune_backups_daily, verify_newest_backup_daily
+from migration_pipeline.defs.schedules import back_up_nightly, prune_backups_daily, verify_newest_backup_daily
 from migration_pipeline.defs.sensors_fleet import fleet_waves
 
 
@@ -32,11 +33,13 @@ def defs() -> dg.Definitions:
             verify_newest_backup,
             prune_backups,
             drop_replaced,
+            check_downgrades,
             start_fleet,
             stop_fleet,
             show_fleet,
         ],
-        schedules=[prune_backups_daily, verify_newest_backup_daily],
+        schedules=[back_up_nightly, prune_backups_daily, verify_newest_backup_daily],
         sensors=[fleet_waves, *sensors.ALL],
         assets=assets.known(),
+        asset_checks=checks.known(),
     )

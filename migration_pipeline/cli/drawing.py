@@ -141,10 +141,12 @@ def plan_table(plan: Plan, declared: dict[str, str] | None = None) -> Renderable
 
 
 def ledger(plan: Plan, report: SafetyReport) -> RenderableType:
-    """Return what will be lost, revision by revision."""
+    """Return what will be lost, revision by revision, and by env.py itself."""
     lines: list[RenderableType] = [Text()]
+    titles = {one.id: one.title for one in plan.revisions}
     for revision, losses in reports.by_revision(report).items():
-        lines.append(Text.assemble(plain(f"  {revision} ", "cyan"), plain(plan.named(revision).title, "bold")))
+        title = titles.get(revision, "outside any revision")
+        lines.append(Text.assemble(plain(f"  {revision} ", "cyan"), plain(title, "bold")))
         lines += [plain(f"      {line}", "red") for line in losses]
     lines.append(Text(f"  plan {plan.fingerprint[:8]}", style="dim"))
     lines.append(Text())

@@ -24,6 +24,9 @@ NEXT = {"migrate": "just plan, then: just migrate", "backup_database": "just pla
 #: One run a Target: the others wait in the queue. Nothing leaves this machine, and the UI does not begin with an offer to join
 #: a community. deploy/ has the same for longer lives.
 DAGSTER_YAML = """\
+run_coordinator:
+  module: migration_pipeline.defs.run_queue
+  class: QueueByTarget
 concurrency:
   runs:
     tag_concurrency_limits:
@@ -86,7 +89,7 @@ def _execute(job_name: str, target: Target, config: dict[str, object]) -> tuple[
             result = dg.execute_job(
                 dg.reconstructable(getattr(jobs, job_name)),
                 instance=instance,
-                run_config={**config, "target": "" if target.name == "default" else target.name},
+                run_config={**config, "target": target.name},
                 tags={TARGET_TAG: target.name, dead_runs.TAG: process},
             )
         return _was_interrupted(instance, result), result.success

@@ -1,6 +1,7 @@
 """What the jobs leave behind, as assets: Dagster plots their numbers over time, size and seconds of each backup first."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,11 @@ def backup_key(target: str) -> dg.AssetKey:
 
 def schema_key(target: str) -> dg.AssetKey:
     return dg.AssetKey([target, "schema"])
+
+
+def targets(keys: Iterable[dg.AssetKey]) -> set[str]:
+    """Return the names of the Targets whose schema is among these."""
+    return {key.path[0] for key in keys if key == schema_key(key.path[0])}
 
 
 def known() -> list[dg.AssetSpec]:

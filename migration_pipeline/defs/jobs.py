@@ -3,8 +3,9 @@
 import dagster as dg
 import pydantic
 
-from migration_pipeline.defs import ops, ops_backups, ops_confirm, ops_fleet, ops_report, ops_restore
-from migration_pipeline.defs.resources import WorkplaceResource, json_values
+from migration_pipeline.defs import ops, ops_backups, ops_confirm, ops_downgrades, ops_fleet, ops_report, ops_restore
+from migration_pipeline.defs.resources import WorkplaceResource
+from migration_pipeline.defs.values import json_values
 from migration_pipeline.operator import desk
 
 RESOURCES = {"workplace": WorkplaceResource.configure_at_launch(), "io_manager": json_values}
@@ -40,6 +41,10 @@ class DropReplacedDatabaseConfig(ops_restore.DropReplacedConfig):
 
 
 class VerifyBackupConfig(ops_backups.VerifyConfig):
+    target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
+
+
+class CheckDowngradesConfig(ops_downgrades.DowngradesConfig):
     target: str = pydantic.Field(default="", description="The Target's name in pipeline.toml; empty: the only one.")
 
 
@@ -117,6 +122,11 @@ def prune_config(config: PruneBackupsConfig) -> Config:
 
 
 @dg.config_mapping
+def check_downgrades_config(config: CheckDowngradesConfig) -> Config:
+    return {"ops": {"test_downgrades": {"config": {"since": config.since, "to": config.to}}}, **_common(config.target)}
+
+
+@dg.config_mapping
 def start_fleet_config(config: ops_fleet.StartFleetConfig) -> Config:
     return {"ops": {"open_fleet": {"config": {"wave": config.wave}}}, **_drawn_by_terminal()}
 
@@ -185,6 +195,12 @@ def verify_newest_backup() -> None:
 def prune_backups() -> None:
     """Remove the backups that no rule of the retention policy keeps."""
     ops_backups.prune()
+
+
+@dg.job(config=check_downgrades_config, executor_def=dg.in_process_executor, resource_defs=RESOURCES)
+def check_downgrades() -> None:
+    """Take every revision up, down and up again on a scratch database; the live database is not met."""
+    ops_downgrades.test_downgrades()
 
 
 @dg.job(config=start_fleet_config, executor_def=dg.in_process_executor)

@@ -153,6 +153,7 @@ def materialized_schema(plan: Plan, rehearsal: Rehearsal, result: UpgradeResult)
         description=plan.route,
         metadata={
             "upgrade seconds": round(result.seconds, 3),
+            "rehearsal seconds": round(rehearsal.seconds, 3),
             "revisions": len(plan.revisions),
             **_lost(rehearsal),
             "heads": ", ".join(result.heads),

@@ -4,6 +4,7 @@ import dagster as dg
 import pydantic
 
 from migration_pipeline import housekeeping
+from migration_pipeline.defs import checks
 from migration_pipeline.defs.failures import told
 from migration_pipeline.defs.ops import POSTGRES, TARGET_TAG, seen
 from migration_pipeline.defs.resources import WorkplaceResource
@@ -27,10 +28,11 @@ def look(_place: object) -> dict[str, str]:
 @dg.op(tags=POSTGRES)
 def verify_stored(context: dg.OpExecutionContext, config: VerifyConfig, workplace: WorkplaceResource) -> Verified:
     """Prove a stored backup once more, and record in its manifest what came of it."""
-    with told(context, workplace, look=look):
+    with told(context, workplace, look=look), checks.proving(context, workplace):
         context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
         level = Level(config.level) if config.level else None
         verified = housekeeping.verify_again(workplace.place, config.backup, level)
+    checks.proved(context, verified)
     return seen(context, verified)  # type: ignore[no-any-return]
 
 

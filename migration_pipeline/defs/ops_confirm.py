@@ -5,22 +5,22 @@ re-execution, and whoever launches a run can give it any: each tag that counts n
 answered is read from the answering run's config, which nobody can change.
 """
 
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import dagster as dg
 import pydantic
+from sqlalchemy.exc import SQLAlchemyError
 
 from migration_pipeline import errors
 from migration_pipeline.defs import assets
 from migration_pipeline.defs.failures import ToldFailure
-from migration_pipeline.defs.metadata_values import table
 from migration_pipeline.domain import confirmation
 from migration_pipeline.domain import report as reports
 from migration_pipeline.domain.confirmation import AGAIN, Confirmation
 from migration_pipeline.domain.plan import Plan
-from migration_pipeline.domain.rules import Grade
 from migration_pipeline.domain.safety import SafetyReport
 
 JOB = "confirm_migration"
@@ -31,6 +31,8 @@ ANSWERED_BY = "migration/answered_by_run"  #: on it, once it has decided
 ANSWERS = "migration/answers_run"  #: on a run of the job: which run it answers
 IS_AWAITED, IS_DECLINED, IS_TIMED_OUT = "awaited", "declined", "timed out"
 POLL_SECONDS = 1.0
+#: Dagster's storage is locked by another process, or its server restarts: the next look may succeed.
+NOT_NOW = (SQLAlchemyError, dg.DagsterError)
 
 
 class AnswerConfig(dg.Config):
@@ -68,9 +70,9 @@ def _show(context: dg.OpExecutionContext, plan: Plan, report: SafetyReport, unti
     shown = dg.AssetObservation(
         assets.schema_key(plan.identity.target),
         metadata={  # the page shows no description of an observation, and Markdown only where it is asked for
+            "ledger": "\n".join(_ledger(report)),  # first: the page folds what is long, and who unfolds it has read the ledger
             "question": f"{confirmation.PROMPT} in the Launchpad that this link opens.",
             "answer": dg.MetadataValue.url(path),
-            "ledger": table(_ledger(report)),
             "until": dg.MetadataValue.timestamp(until),
             "plan": plan.fingerprint,
         },
@@ -79,11 +81,10 @@ def _show(context: dg.OpExecutionContext, plan: Plan, report: SafetyReport, unti
     context.log.warning("This run waits until %s for the answer of: %s", f"{until:%H:%M:%S} UTC", path)
 
 
-def _ledger(report: SafetyReport) -> list[dict[str, str]]:
-    """Return what is lost, a row each; what env.py itself is known to lose is asked about too."""
-    outside = [one for one in report.outside if one.grade is Grade.LOSES_DATA and one.certain]
-    rows = [{"revision": revision, "lost": line} for revision, lines in reports.by_revision(report).items() for line in lines]
-    return rows + [{"revision": "env.py", "lost": one.told} for one in outside]
+def _ledger(report: SafetyReport) -> list[str]:
+    """Return what is lost, a line each."""
+    found = reports.by_revision(report).items()
+    return [errors.printable(f"{revision}: {line}") for revision, lines in found for line in lines]
 
 
 def launchpad(run: dg.DagsterRun, fingerprint: str) -> str:
@@ -98,8 +99,10 @@ def launchpad(run: dg.DagsterRun, fingerprint: str) -> str:
 def _first_answer(context: dg.OpExecutionContext, plan: Plan) -> dg.DagsterRun | None:
     filters = dg.RunsFilter(job_name=JOB, tags={ANSWERS: context.run_id})
     asked = {"run_id": context.run_id, "fingerprint": plan.fingerprint}
-    runs = (record.dagster_run for record in context.instance.get_run_records(filters, ascending=True))
-    return next((run for run in runs if asked.items() <= dict(run.run_config).items()), None)
+    with contextlib.suppress(*NOT_NOW):
+        runs = (record.dagster_run for record in context.instance.get_run_records(filters, ascending=True))
+        return next((run for run in runs if asked.items() <= dict(run.run_config).items()), None)
+    return None
 
 
 def _decide(context: dg.OpExecutionContext, plan: Plan, answer: dg.DagsterRun) -> Confirmation:
@@ -161,16 +164,24 @@ def _answered_already(run: dg.DagsterRun) -> errors.Stale:
 
 def _see_taken(context: dg.OpExecutionContext, config: AnswerConfig) -> None:
     """Wait until the run has decided. There is no time limit: it takes the answer, or it ends."""
-    while True:
-        run = context.instance.get_run_by_id(config.run_id)
-        if run is None:
-            raise _not_awaited("That run was deleted", config.run_id)
-        if run.tags.get(DECISION) != IS_AWAITED:
-            break
-        if run.status is not dg.DagsterRunStatus.STARTED:
-            raise _not_awaited(f"That run is no longer under way: it is {run.status.value}", config.run_id)
+    while (run := _decided(context.instance, config.run_id)) is None:
         time.sleep(POLL_SECONDS / 2)
     if run.tags.get(ANSWERED_BY) != context.run_id or run.tags[DECISION] == IS_TIMED_OUT:
         raise _answered_already(run)
     if run.tags[DECISION] == IS_DECLINED:
         confirmation.from_ui(config.answer, config.fingerprint, by_run=context.run_id)
+
+
+def _decided(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
+    """Return the run that was answered, once it has decided. Raise Stale where it ended before that."""
+    try:
+        run = instance.get_run_by_id(run_id)
+    except NOT_NOW:
+        return None
+    if run is None:
+        raise _not_awaited("That run was deleted", run_id)
+    if run.tags.get(DECISION) != IS_AWAITED:
+        return run
+    if run.status is not dg.DagsterRunStatus.STARTED:
+        raise _not_awaited(f"That run is no longer under way: it is {run.status.value}", run_id)
+    return None

@@ -1,7 +1,6 @@
-"""What the ops are given: the workplace of the run's Target, and a store for the values that travel between them."""
+"""What the ops are given: the workplace of the run's Target."""
 
 import contextlib
-import functools
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 import pydantic
-from upath import UPath
 
 from migration_pipeline import errors, settings
 from migration_pipeline.operator import desk
@@ -50,33 +48,3 @@ def _refuse_throw_away_instance() -> None:
             "DAGSTER_HOME is not set: this run would be kept nowhere; nothing was started.",
             next_step='export DAGSTER_HOME="$PWD/.dagster" (the folder must exist), or use just migrate, which sets it',
         )
-
-
-class JsonIOManager(dg.UPathIOManager):
-    """Keeps each value as JSON, validated by its type when it is read back: no pickles, and a run can be resumed."""
-
-    extension = ".json"
-
-    def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:  # noqa: ARG002
-        path.touch(mode=0o600)  # the schema and the SQL of the revisions are in it
-        path.write_bytes(adapter(type(obj)).dump_json(obj))
-
-    def make_directory(self, path: UPath) -> None:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
-        return adapter(context.dagster_type.typing_type).validate_json(path.read_bytes())
-
-
-@functools.cache
-def adapter(kind: Any) -> pydantic.TypeAdapter[Any]:
-    """Return what reads and writes values of a type; to make it takes longer than all that it does in a run."""
-    return pydantic.TypeAdapter(kind)
-
-
-@dg.io_manager
-def json_values(context: dg.InitResourceContext) -> JsonIOManager:
-    """Values between steps, below DAGSTER_HOME."""
-    if context.instance is None:
-        raise dg.DagsterInvariantViolationError("values between steps need a Dagster instance")
-    return JsonIOManager(base_path=UPath(context.instance.storage_directory()))

@@ -1,7 +1,7 @@
-"""What runs every day for every Target that the settings name. When, the environment can say: a hospital's nights differ."""
+"""What runs every night for every Target that the settings name. When, the environment can say: a hospital's nights differ."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -10,11 +10,25 @@ from migration_pipeline import errors, settings
 from migration_pipeline.defs import jobs
 from migration_pipeline.defs.ops import TARGET_TAG
 
+BACK_UP_AT = os.environ.get("BACKUP_CRON") or "30 1 * * *"
 PRUNE_AT = os.environ.get("PRUNE_BACKUPS_CRON") or "30 3 * * *"
 VERIFY_AT = os.environ.get("VERIFY_BACKUP_CRON") or "30 4 * * *"
 
+Requests = Iterator[dg.RunRequest | dg.SkipReason]
+Evaluation = Callable[[dg.ScheduleEvaluationContext], Requests]
 
-def _requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+
+def _at(cron: str, job: dg.JobDefinition, *, is_on: bool) -> Callable[[Evaluation], dg.ScheduleDefinition]:
+    """Make a schedule, described by its docstring."""
+    status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
+
+    def made(function: Evaluation) -> dg.ScheduleDefinition:
+        return dg.schedule(job=job, cron_schedule=cron, default_status=status, description=function.__doc__)(function)
+
+    return made
+
+
+def _requests(context: dg.ScheduleEvaluationContext) -> Requests:
     try:
         names = settings.names(os.environ, Path.cwd())
     except errors.SettingsError as error:
@@ -23,18 +37,23 @@ def _requests(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest |
     if not names:
         yield dg.SkipReason("The settings name no Target: there is no pipeline.toml, and no DATABASE_URL.")
     for name in names:
-        target = "" if name == "default" else name
         when = context.scheduled_execution_time.isoformat()
-        yield dg.RunRequest(run_key=f"{name} {when}", run_config={"target": target}, tags={TARGET_TAG: name})
+        yield dg.RunRequest(run_key=f"{name} {when}", run_config={"target": name}, tags={TARGET_TAG: name})
 
 
-@dg.schedule(job=jobs.prune_backups, cron_schedule=PRUNE_AT, default_status=dg.DefaultScheduleStatus.RUNNING)
-def prune_backups_daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+@_at(BACK_UP_AT, jobs.backup_database, is_on=False)
+def back_up_nightly(context: dg.ScheduleEvaluationContext) -> Requests:
+    """Take a backup of each Target every night and verify it by a restore. Off until the store has room for a month of them."""
+    yield from _requests(context)
+
+
+@_at(PRUNE_AT, jobs.prune_backups, is_on=True)
+def prune_backups_daily(context: dg.ScheduleEvaluationContext) -> Requests:
     """Remove what the retention policy of each Target lets go, every night (B2)."""
     yield from _requests(context)
 
 
-@dg.schedule(job=jobs.verify_newest_backup, cron_schedule=VERIFY_AT, default_status=dg.DefaultScheduleStatus.RUNNING)
-def verify_newest_backup_daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+@_at(VERIFY_AT, jobs.verify_newest_backup, is_on=True)
+def verify_newest_backup_daily(context: dg.ScheduleEvaluationContext) -> Requests:
     """Restore the newest backup of each Target every night: rot is found before the backup is needed."""
     yield from _requests(context)

@@ -17,6 +17,8 @@ SECONDS = 15
     jobs=[jobs.migrate, jobs.show_fleet],
     minimum_interval_seconds=SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Submits one migration a Target, wave by wave, and none after a failure. It does nothing until somebody starts a "
+    "fleet.",
 )
 def fleet_waves(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Submit one migration a Target, wave by wave; none after a failure. It does nothing until somebody starts a fleet."""
@@ -47,6 +49,6 @@ def _request(fleet: Fleet, move: Move, target: str, last: FleetRun | None) -> dg
     return dg.RunRequest(
         run_key=f"{fleet.id} {target} {last.number if last else 0}",
         job_name=jobs.migrate.name,
-        run_config={"target": "" if target == "default" else target},
+        run_config={"target": target},
         tags={fleet_runs.FLEET_TAG: fleet.id, fleet_runs.WAVE_TAG: move.wave, fleet_runs.TARGET_TAG: target},
     )

@@ -6,6 +6,7 @@ from migration_pipeline.domain import ledger
 from migration_pipeline.domain.annotations import Declared
 from migration_pipeline.domain.effects import Rehearsal, RevisionEffects
 from migration_pipeline.domain.locking import READS, WRITES, LockHeld
+from migration_pipeline.domain.report_refusals import OUTSIDE
 from migration_pipeline.domain.safety import SafetyReport
 
 Row = dict[str, str]
@@ -19,27 +20,24 @@ def summary(report: SafetyReport) -> str:
     destructive = sum(1 for verdict in report.verdicts if verdict.declared is Declared.DESTRUCTIVE)
     if refused:
         return f"{refused} of {len(report.verdicts)} revisions refused"
-    if destructive:
-        return f"{destructive} of {len(report.verdicts)} DESTRUCTIVE"
-    return "no data is lost"
+    outside = [f"{OUTSIDE} itself loses data"] if report.lost_outside else []
+    told = [f"{destructive} of {len(report.verdicts)} DESTRUCTIVE"] if destructive else []
+    return ", and ".join(told + outside) or "no data is lost"
 
 
 def by_revision(report: SafetyReport) -> dict[str, tuple[str, ...]]:
-    """Return what each destructive revision loses, as sentences."""
-    return {
+    """Return what each destructive revision loses, as sentences, and below "env.py" what that loses outside any of them."""
+    lost = {
         verdict.revision: verdict.ledger or ("nothing is lost that is there today",)
         for verdict in report.verdicts
         if verdict.declared is Declared.DESTRUCTIVE
     }
-
-
-def lines(report: SafetyReport) -> list[str]:
-    return [f"{revision}: {line}" for revision, found in by_revision(report).items() for line in found]
+    return {**lost, OUTSIDE: report.lost_outside} if report.lost_outside else lost
 
 
 def lost(rehearsal: Rehearsal) -> list[str]:
-    """Return everything that the rehearsal lost, as sentences."""
-    return [line for one in rehearsal.revisions for line in ledger.data_lost(one.lost, one.rows)]
+    """Return everything that the rehearsal lost, as sentences; what env.py itself lost comes last."""
+    return [line for one in (*rehearsal.revisions, rehearsal.outside) for line in ledger.data_lost(one.lost, one.rows)]
 
 
 def verdict_rows(report: SafetyReport) -> list[Row]:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from migration_pipeline.domain import ledger, locking, report_answer, report_refusals, report_timeline, rules
 from migration_pipeline.domain.backups import words
 from migration_pipeline.domain.confirmation import DIGITS
-from migration_pipeline.domain.effects import Loss, Rehearsal, RowChange
+from migration_pipeline.domain.effects import Loss, Rehearsal, RevisionEffects, RowChange
 from migration_pipeline.domain.locking import LockBudget
 from migration_pipeline.domain.plan import Plan
 from migration_pipeline.domain.prediction import Finding
 from migration_pipeline.domain.report_answer import Outcome
-from migration_pipeline.domain.report_refusals import Refusal
+from migration_pipeline.domain.report_refusals import OUTSIDE, Refusal
 from migration_pipeline.domain.report_timeline import Timeline
 from migration_pipeline.domain.report_times import Time
 from migration_pipeline.domain.report_times import of as times_of
@@ -21,6 +21,7 @@ from migration_pipeline.domain.safety import SafetyReport, Verdict
 
 MOST_STATEMENTS = 200  #: of a revision; the rest is counted
 MOST_FINDINGS = 200  #: of a grade, or of a revision
+PREDICTED = "predicted"  #: how a loss is known that the rehearsal had no rows for
 MAY_LOSE = frozenset({Grade.LOSES_DATA, Grade.UNKNOWN})
 
 
@@ -47,6 +48,10 @@ class Lost:
     rows: int | None = None
     values: int | None = None
     is_data: bool = True
+
+    @property
+    def clause(self) -> str:
+        return f"{self.revision} itself loses data ({self.told})" if self.how == PREDICTED else self.told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +105,14 @@ def of(plan: Plan, rehearsal: Rehearsal, report: SafetyReport, setting: Setting)
     """Prepare the page of a plan that was rehearsed."""
     refusals = tuple(report_refusals.of(rehearsal, report, setting.budget, guards_protection=setting.guards_protection))
     outcome = _outcome(refusals, report)
-    lost = tuple(line for verdict in report.verdicts for line in _ledger(verdict))
+    lost = (*(line for verdict in report.verdicts for line in _ledger(verdict)), *_ledger_outside(rehearsal.outside, report))
     parts = (*rehearsal.revisions, rehearsal.outside)
     return Page(
         plan=plan,
         setting=setting,
         outcome=outcome,
         answer=report_answer.sentence(
-            report, [one.told for one in lost if one.is_data], rehearsal.locks, outcome, [one.option for one in refusals]
+            report, [one.clause for one in lost if one.is_data], rehearsal.locks, outcome, [one.option for one in refusals]
         ),
         refusals=refusals,
         facts=tuple(_facts(plan, rehearsal, setting)),
@@ -183,12 +188,21 @@ def _part(plan: Plan, verdict: Verdict, rehearsal: Rehearsal) -> Part:
 
 
 def _ledger(verdict: Verdict) -> Iterator[Lost]:
-    """Yield what a revision lost: data first, then what is merely gone with it."""
-    lost = verdict.lost or ()
+    return _lines(verdict.revision, verdict.lost or (), verdict.rows)
+
+
+def _ledger_outside(measured: RevisionEffects, report: SafetyReport) -> Iterator[Lost]:
+    """Yield what env.py itself lost, and what its statements lose on other rows."""
+    yield from _lines(OUTSIDE, measured.lost, measured.rows)
+    yield from (Lost(revision=OUTSIDE, told=told, how=PREDICTED) for told in report.lost_outside)
+
+
+def _lines(revision: str, lost: Sequence[Loss], rows: Sequence[RowChange]) -> Iterator[Lost]:
+    """Yield what is lost: data first, then what is merely gone with it."""
     data = [one for one in lost if ledger.is_data(one)]
-    yield from (_line(verdict.revision, one) for one in data)
-    yield from (Lost(revision=verdict.revision, told=told, how="deleted") for told in verdict.ledger[len(data) :])
-    yield from (_line(verdict.revision, one) for one in lost if not ledger.is_data(one))
+    yield from (_line(revision, one) for one in data)
+    yield from (Lost(revision=revision, told=told, how="deleted") for told in ledger.data_lost(lost, rows)[len(data) :])
+    yield from (_line(revision, one) for one in lost if not ledger.is_data(one))
 
 
 def _line(revision: str, loss: Loss) -> Lost:

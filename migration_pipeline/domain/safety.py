@@ -70,8 +70,13 @@ class SafetyReport:
     @property
     def needs_confirmation(self) -> bool:
         """Whether an operator must be asked. Data that `env.py` loses has no file to declare it in: that is asked too."""
-        lost_outside = any(finding.grade is Grade.LOSES_DATA and finding.certain for finding in self.outside)
-        return lost_outside or any(verdict.needs_confirmation for verdict in self.verdicts)
+        return bool(self.lost_outside) or any(verdict.needs_confirmation for verdict in self.verdicts)
+
+    @property
+    def lost_outside(self) -> tuple[str, ...]:
+        """The data that `env.py` itself loses, as predicted; what was measured of it is refused before."""
+        lost = (one.told for one in self.outside if one.grade is Grade.LOSES_DATA and one.certain)
+        return tuple(dict.fromkeys(lost))
 
     @property
     def protection(self) -> tuple[Finding, ...]:
@@ -108,10 +113,12 @@ def classify(
     measured: Sequence[effects.RevisionEffects] | None,
     version_table: str,
     sources: Mapping[str, str] | None = None,
+    sent_outside: Sequence[effects.Statement] = (),
 ) -> SafetyReport:
     """Judge a plan: one verdict for each revision of `files` (revision → path), in their order.
 
-    `measured` is what the rehearsal did, None for a plan that was not rehearsed. `sources` as for `predict`.
+    `measured` is what the rehearsal did, None for a plan that was not rehearsed. `sources` as for `predict`. `sent_outside` is
+    what `env.py` sent, its place unknown: it is judged by itself, and acquits no revision.
     """
     predicted = predict(statements, version_table=version_table, sources=sources)
     by_revision = {one.revision: one for one in measured or ()}
@@ -126,7 +133,7 @@ def classify(
         )
         for revision, file in files.items()
     ]
-    outside = tuple(finding for finding in predicted if finding.revision not in files)
+    outside = (*(one for one in predicted if one.revision not in files), *predict(sent_outside, version_table=version_table))
     return SafetyReport(verdicts=tuple(verdicts), outside=outside)
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from migration_pipeline.adapters import locks
 from migration_pipeline.definitions import defs
-from migration_pipeline.defs import assets, jobs
+from migration_pipeline.defs import assets, checks, jobs
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.pipeline.conftest import BIN
@@ -190,7 +190,7 @@ def test_with_nothing_pending_the_run_succeeds_and_the_log_says_why_it_did_nothi
     assert "Nothing is pending: the database is at 0001. The other steps are skipped." in house.log(done)
 
 
-def test_numbers_are_plotted_on_the_assets_and_the_ledger_is_on_the_run(house):
+def test_numbers_are_plotted_the_ledger_is_on_the_run_and_the_checks_say_what_was_proved(house):
     done = house.run(jobs.migrate, confirmation=confirmation(house), reuse_recent_backup=True)
 
     assert done.success
@@ -203,12 +203,36 @@ def test_numbers_are_plotted_on_the_assets_and_the_ledger_is_on_the_run(house):
     assert schema["values lost"] == 0
     assert schema["lost"] == "- 7 rows of alerts are lost"
     assert 0 < schema["upgrade seconds"] < 60
+    assert 0 < schema["rehearsal seconds"] < 60
+    (restored,) = evaluations(house, assets.backup_key("default"), checks.RESTORABLE)[:1]
+    assert (restored.passed, restored.metadata["backup"].value) == (True, schema["backup"])
+    assert {type(restored.metadata[name].value) for name in ("bytes", "rows")} == {int}
+    assert restored.metadata["restore seconds"].value > 0
+    (matches,) = evaluations(house, assets.schema_key("default"), checks.MATCHES)
+    assert (matches.passed, matches.metadata["heads"].value) == (True, "0002")
     outputs = {event.step_key: event.step_output_data.metadata for event in done.all_events if event.is_successful_output}
     assert outputs["classify_safety"]["ledger"].value == "**0002**\n- 7 rows of alerts are lost"
     assert outputs["preflight"]["plan"].records[0].data["revision"] == "0002"
     assert outputs["preflight"]["fingerprint"].value == schema["plan"]
     assert outputs["post_check"]["heads"].value == "0002"
     assert house.instance.get_run_by_id(done.run_id).tags["migration/target"] == "default"
+
+    house.site.query("ALTER TABLE patients ADD COLUMN by_hand text")
+
+    again = house.run(jobs.migrate, dg.ReexecutionOptions(done.run_id, step_selection=["post_check"]))
+
+    assert not again.success
+    told, _ = evaluations(house, assets.schema_key("default"), checks.MATCHES)
+    first_line = failure(again, "post_check").error.message.splitlines()[0]
+    assert (told.passed, told.severity, told.description) == (False, dg.AssetCheckSeverity.ERROR, first_line)
+    evidence = [record.data for record in told.metadata["evidence"].records]
+    assert {"what": "state", "found": "the upgrade is committed; the database is at 0002"} in evidence
+
+
+def evaluations(house, key, name):
+    """Return how a check ended, the newest first."""
+    found = house.instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, name), limit=10)
+    return [record.evaluation for record in found]
 
 
 def history(house, key):
@@ -285,6 +309,7 @@ def test_settings_that_cannot_be_read_leave_the_jobs_in_place(nowhere, text):
         "verify_newest_backup",
         "prune_backups",
         "drop_replaced",
+        "check_downgrades",
         "start_fleet",
         "stop_fleet",
         "show_fleet",

@@ -8,6 +8,7 @@ import pytest
 
 from migration_pipeline.defs import schedules
 from migration_pipeline.domain import backups
+from migration_pipeline_tests import long
 from migration_pipeline_tests.conftest import wait_until
 from migration_pipeline_tests.pipeline.test_controls import patients
 
@@ -147,7 +148,7 @@ def test_garbage_is_what_belongs_to_no_backup(site):
     assert ids(site) == kept
 
 
-@pytest.mark.parametrize("level", ["checksum", "restore", "rows"])
+@pytest.mark.parametrize("level", [long("checksum"), long("restore"), "rows"])
 def test_a_backup_is_proved_once_more_and_what_came_of_it_is_recorded(site, level):
     site.configure(verify_level="rows")
     site.take_backup()
@@ -168,9 +169,13 @@ def test_a_backup_is_proved_once_more_and_what_came_of_it_is_recorded(site, leve
 @pytest.mark.control("B2")
 @pytest.mark.parametrize(
     ("schedule", "job"),
-    [(schedules.prune_backups_daily, "prune_backups"), (schedules.verify_newest_backup_daily, "verify_newest_backup")],
+    [
+        (schedules.back_up_nightly, "backup_database"),
+        (schedules.prune_backups_daily, "prune_backups"),
+        (schedules.verify_newest_backup_daily, "verify_newest_backup"),
+    ],
 )
-def test_every_night_each_target_is_pruned_and_its_newest_backup_verified(site, schedule, job, monkeypatch):
+def test_every_night_each_target_is_backed_up_pruned_and_its_newest_backup_verified(site, schedule, job, monkeypatch):
     site.configure()
     with (site.folder / "pipeline.toml").open("a") as file:
         file.write('[targets.second]\nenvironment = "staging"\ndatabase_url = "env:DATABASE_URL"\n')
@@ -181,7 +186,7 @@ def test_every_night_each_target_is_pruned_and_its_newest_backup_verified(site, 
 
     assert schedule.job_name == job
     assert [(one.run_config, one.tags["migration/target"]) for one in requests] == [
-        ({"target": ""}, "default"),
+        ({"target": "default"}, "default"),
         ({"target": "second"}, "second"),
     ]
     (site.folder / "pipeline.toml").write_text("not [ toml")

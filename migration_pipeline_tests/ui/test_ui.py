@@ -100,6 +100,11 @@ def test_the_job_runs_from_the_launchpad_and_its_page_shows_the_ledger(make_site
         expect(page.get_by_text("The schema of default, as migrate left it")).to_be_visible()
         page.screenshot(path=tmp_path / "asset.png")
 
+        page.goto(f"{address}/assets/default/backup?view=checks")
+        expect(page.get_by_text("backup_restorable").first).to_be_visible()
+        expect(page.get_by_text("restore seconds", exact=True).first).to_be_visible()
+        page.screenshot(path=tmp_path / "check.png")
+
     assert site.revision == ["0002"]
     assert not site.has_table("alerts")
     assert marked_processes(tmp_path) == {}

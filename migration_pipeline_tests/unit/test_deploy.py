@@ -9,6 +9,8 @@ import yaml
 from dagster._config import validate_config
 from dagster._core.instance.config import dagster_instance_config_schema
 
+from migration_pipeline.cli.job import DAGSTER_YAML
+from migration_pipeline.defs import run_queue
 from migration_pipeline.defs.ops import TARGET_TAG
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -36,6 +38,8 @@ def test_the_variants_differ_in_storage_and_launcher_alone_and_queue_one_run_a_t
     assert same[0]["concurrency"]["runs"]["tag_concurrency_limits"] == [
         {"key": TARGET_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
     ]
+    assert same[0]["run_coordinator"] == yaml.safe_load(DAGSTER_YAML)["run_coordinator"]
+    assert getattr(run_queue, same[0]["run_coordinator"]["class"]).__module__ == same[0]["run_coordinator"]["module"]
     assert same[0]["run_monitoring"]["max_resume_run_attempts"] == 0
     assert read(DEPLOY / "dagster-team.yaml")["storage"]["postgres"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
     assert read(DEPLOY / "dagster-team.yaml")["storage"] == read(DEPLOY / "dagster-celery.yaml")["storage"]

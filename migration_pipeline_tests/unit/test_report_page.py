@@ -29,6 +29,27 @@ LAST = (Revision(id="0003", down=("0002",), title="Work on", path="versions/0003
 ALONE = "CREATE INDEX CONCURRENTLY by_ward ON patients (ward)"
 
 
+SETTING = report_page.Setting(
+    where="clinic on db.example:5432 as app",
+    environment="staging",
+    guards_protection=False,
+    made=MADE,
+    backup_taken=MADE - timedelta(minutes=12),
+    transaction_limit=timedelta(minutes=30),
+    budget=LockBudget(),
+)
+
+
+def plan_of_one(title="Drop allergy"):
+    return Plan(
+        identity=IDENTITY,
+        target="head",
+        current=("0001",),
+        revisions=(Revision(id="0002", down=("0001",), title=title, path="versions/0002.py", checksum="c"),),
+        version_table="alembic_version",
+    )
+
+
 def held(relation, mode, taken, released, statement="ALTER TABLE ...", revision="0002"):
     return LockHeld(relation=relation, mode=mode, revision=revision, statement=statement, taken=taken, released=released)
 
@@ -45,13 +66,7 @@ def page(
     segments=1,
     **setting,
 ):
-    plan = Plan(
-        identity=IDENTITY,
-        target="head",
-        current=("0001",),
-        revisions=(Revision(id="0002", down=("0001",), title=title, path="versions/0002.py", checksum="c"),),
-        version_table="alembic_version",
-    )
+    plan = plan_of_one(title)
     statements = tuple(Statement(sql=text, revision="0002") for text in texts)
     ran = RevisionEffects(
         revision="0002",
@@ -85,24 +100,20 @@ def page(
     rehearsal = Rehearsal(
         plan_fingerprint=plan.fingerprint, backup_id="backup_2026-11-22_13-25-08", segments=(rehearsed, after)[:segments]
     )
-    given = {
-        "where": "clinic on db.example:5432 as app",
-        "environment": "staging",
-        "guards_protection": False,
-        "made": MADE,
-        "backup_taken": MADE - timedelta(minutes=12),
-        "transaction_limit": timedelta(minutes=30),
-        "budget": LockBudget(),
-    }
-    return report_page.of(plan, rehearsal, found, report_page.Setting(**{**given, **setting}))
+    return report_page.of(plan, rehearsal, found, replace(SETTING, **setting))
 
 
 def told(made):
-    """Return the file as a reader sees it: its text, on one line."""
+    """Return the file of a page as a reader sees it."""
+    return read(report_html.rendered(made))
+
+
+def read(file):
+    """Return the text of a file, on one line."""
     reader = HTMLParser()
     pieces = []
     reader.handle_data = pieces.append
-    reader.feed(report_html.rendered(made).decode())
+    reader.feed(file.decode())
     return " ".join(" ".join(pieces).split())
 
 
