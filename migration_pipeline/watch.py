@@ -46,7 +46,10 @@ def end(place: Workplace, found: Activity) -> dict[str, str]:
         return {"state": f"unknown: {error.what}"}
     if not is_gone:
         return {"state": f"its session (process {found.pid}) is still on the server, with its locks"}
-    ended = "rolled back" if outcome == "aborted" else "its transaction was committed before that"
+    if found.alone:
+        ended = f"{found.alone} was cut off, which PostgreSQL does not roll back: just plan says what it left"
+    else:
+        ended = "rolled back" if outcome == "aborted" else "its transaction was committed before that"
     who = "" if by_itself else f", after the server was told to end its session (process {found.pid})"
     return {"state": f"{ended}{who}; {_whereabouts(place)}; its session is gone, and its locks with it"}
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from migration_pipeline.adapters import postgres
-from migration_pipeline.domain import redaction
+from migration_pipeline.domain import redaction, statements
 from migration_pipeline.domain.backups import words
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.watching import Activity
@@ -82,6 +82,7 @@ def look(opened: "psycopg.Connection[Any]", target: str) -> Activity | None:
         waits_for=", ".join(_lock(*row) for row in postgres.rows(opened, WAITS, pid)),
         blocked_by=_sessions(opened, blockers),
         blocks=_sessions(opened, blocked),
+        alone=statements.runs_alone(statements.parse(query)) if in_statement is not None else "",
         progress="; ".join(_progress(*row) for row in opened.execute(PROGRESS, {"pid": pid}).fetchall()),
     )
 

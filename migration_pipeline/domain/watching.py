@@ -28,6 +28,7 @@ class Activity:
     blocked_by: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
     progress: str = ""
+    alone: str = ""  #: the command that it runs in no transaction, such as CREATE INDEX CONCURRENTLY; empty: another one
 
     @property
     def doing(self) -> dict[str, str]:
