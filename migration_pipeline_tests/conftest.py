@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -30,6 +31,8 @@ def fast_folder():
 
 
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_folder()))
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a machine may be busy, and is no fault of the input's
+hypothesis.settings.load_profile("unhurried")
 
 
 def missing(part):
