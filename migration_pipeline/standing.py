@@ -30,7 +30,7 @@ def _whereabouts(place: Workplace, plan: Plan, step: str) -> str:
         return known.get(step, "the server does not answer; this run had not begun to change the database")
     at = f"the database is at {', '.join(heads) or 'no revision'}"
     if heads == plan.current:
-        return f"{at}, as before"
+        return f"rolled back; {at}, as before" if step == "upgrade" else f"{at}, as before"
     applied = plan.applied(heads)
     if applied and applied < len(plan.revisions) and step in {"upgrade", "post_check"}:
         return f"{at}: {applied} of {len(plan.revisions)} revisions are applied"

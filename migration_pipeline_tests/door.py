@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -78,6 +79,7 @@ def _walk_in(arguments, environ, folder, answers: Connection, outputs, prepare) 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environ)
+    tempfile.tempdir = None  # where that is was asked before there was this environment
     os.chdir(folder)
     if isinstance(outputs, str):
         terminal = os.open(outputs, os.O_RDWR)  # of a session without one, it becomes the controlling terminal

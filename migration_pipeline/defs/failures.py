@@ -25,10 +25,20 @@ class ToldFailure(DagsterUserCodeProcessError, dg.Failure):
     """
 
     def __init__(self, error: errors.MigrationPipelineError) -> None:
-        told_as = SerializableErrorInfo(message=f"{error}\n", stack=[], cls_name=type(error).__name__)
         super().__init__(  # type: ignore[no-untyped-call]
-            str(error), metadata=metadata.of_error(error), allow_retries=False, user_code_process_error_infos=[told_as]
+            str(error), metadata=metadata.of_error(error), allow_retries=False, user_code_process_error_infos=[_as_it_is(error)]
         )
+
+
+class ToldInterrupt(DagsterUserCodeProcessError, dg.DagsterExecutionInterruptedError):
+    """An interrupt that says where it left the database: Dagster keeps its text with the event that ends the run."""
+
+    def __init__(self, error: errors.Interrupted) -> None:
+        super().__init__(str(error), user_code_process_error_infos=[_as_it_is(error)])  # type: ignore[no-untyped-call]
+
+
+def _as_it_is(error: errors.MigrationPipelineError) -> SerializableErrorInfo:
+    return SerializableErrorInfo(message=f"{error}\n", stack=[], cls_name=type(error).__name__)
 
 
 Look = Callable[[Workplace], dict[str, str]]  #: returns the state of the database, as looked at now
@@ -49,9 +59,8 @@ def told(
         desk.is_ending = True
         if desk.is_taken:  # the operator ends the run; without this, Dagster would call it a failure
             context.instance.report_run_canceling(context.run)
-        else:
-            _say_where_it_ended(context, workplace, look or (lambda place: standing.of(place, plan, context.op.name)))
-        raise
+        interrupted = _interrupted(context, workplace, look or (lambda place: standing.of(place, plan, context.op.name)))
+        raise ToldInterrupt(interrupted) from None
     except errors.MigrationPipelineError as error:
         ours = error
     except Exception as error:  # noqa: BLE001 - its own text may hold row values, and would be stored
@@ -69,15 +78,13 @@ def told(
     raise ToldFailure(ours) from None
 
 
-def _say_where_it_ended(context: dg.OpExecutionContext, workplace: WorkplaceResource, look: Look) -> None:
-    """Log the state of the database as the last word of a run that was cancelled from elsewhere."""
-    with contextlib.suppress(*INTERRUPTS):  # somebody has no patience with a server that does not answer
-        error = errors.Interrupted(
-            f"Cancelled in {context.op.name}.",
-            evidence=_standing(workplace, look),
-            next_step="just plan, which shows where the database is",
-        )
-        context.log.warning(str(error))
+def _interrupted(context: dg.OpExecutionContext, workplace: WorkplaceResource, look: Look) -> errors.Interrupted:
+    try:
+        evidence = _standing(workplace, look)
+    except INTERRUPTS:  # somebody has no patience with a server that does not answer
+        evidence = {"state": "unknown: it was not looked at"}
+    next_step = "just plan, which shows where the database is"
+    return errors.Interrupted(f"Cancelled in {context.op.name}.", evidence=evidence, next_step=next_step)
 
 
 def _standing(workplace: WorkplaceResource, look: Look) -> dict[str, str]:

@@ -41,6 +41,13 @@ def failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> errors.Migratio
     return found
 
 
+def says_where_it_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Return whether a run that was cancelled has itself looked where it left the database, and said so."""
+    ends = _events(instance, run.run_id, dg.DagsterEventType.RUN_CANCELED)
+    told = [getattr(event.event_specific_data, "error", None) for event in ends]  # whoever else ended it left none
+    return any(error is not None and error.cls_name == errors.Interrupted.__name__ for error in told)
+
+
 def was_overdue(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Return whether the run was cancelled for its time: that was told then."""
     return any(

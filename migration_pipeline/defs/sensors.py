@@ -217,6 +217,8 @@ def _end(instance: dg.DagsterInstance, place: Workplace, run: dg.DagsterRun, end
     if error is None:
         what = f"The {task} was cancelled." if end == "cancelled" else f"The {task} ended, and no step of it said why."
         error = errors.Failure(what, evidence=watch.standing(place), next_step=SEE)
+        if not run_notices.says_where_it_ended(instance, run):  # it was killed, or it ended between two steps
+            instance.report_engine_event(str(error), run)
     error.evidence["run"] = run.run_id
     return notices.cancelled(name, error, task=task) if end == "cancelled" else notices.failed(name, error, task=task)
 

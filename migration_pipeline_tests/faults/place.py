@@ -8,6 +8,7 @@ import sys
 
 import dagster as dg
 
+from migration_pipeline.adapters import belongings
 from migration_pipeline.adapters.storage_folder import FolderStore
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute, marked_processes
@@ -59,8 +60,8 @@ class Place:
         """Make everything as it was before anything broke."""
         self.mend()
         self.damaged = None
-        shutil.rmtree(self.temporary)
-        self.temporary.mkdir()
+        for name in self.temporary_files():
+            shutil.rmtree(self.temporary / name)
         shutil.rmtree(self.folder / "backups")
         shutil.copytree(self.folder / "kept", self.folder / "backups")
         execute(self.url, "DROP TABLE IF EXISTS alembic_version, alerts, patients, wards CASCADE")
@@ -132,7 +133,8 @@ class Place:
         return sorted(path.name for path in (self.folder / "backups").rglob("*.partial"))
 
     def temporary_files(self):
-        return sorted(path.name for path in self.temporary.iterdir())
+        """Return the private folders that lie about; others in that place are of Dagster's own."""
+        return sorted(path.name for path in self.temporary.glob(f"{belongings.PREFIX}*"))
 
     def unfinished_runs(self):
         with dg.DagsterInstance.from_config(str(self.folder / "dagster")) as instance:

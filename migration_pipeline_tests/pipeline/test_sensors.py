@@ -285,6 +285,34 @@ def test_the_session_of_a_run_that_does_not_obey_is_ended_on_the_server_and_told
     assert watched.tick(sensors.migration_timeout) == "default: Its upgrade has no transaction open now."
 
 
+@pytest.mark.control("B4")
+def test_what_runs_in_no_transaction_is_not_told_to_be_rolled_back(watched, monkeypatch):
+    monkeypatch.setattr(watch, "GRACE", timedelta(seconds=0.2))
+    site = watched.site
+    watched.begin()
+
+    def build():
+        with (
+            contextlib.suppress(psycopg.Error),
+            psycopg.connect(site.url, application_name=UPGRADE, autocommit=True) as opened,
+        ):
+            opened.execute("CREATE INDEX CONCURRENTLY ON patients (name)")
+
+    with session(site, "ward app", "UPDATE patients SET name = name"):
+        thread = threading.Thread(target=build)
+        thread.start()
+        wait_until(lambda: of_upgrade(site) == 1, lambda: "it has not begun", 10)
+        time.sleep(0.2)
+        watched.tick(sensors.migration_timeout)
+        thread.join()
+
+    (notice,) = watched.received
+    assert (
+        "state: CREATE INDEX CONCURRENTLY was cut off, which PostgreSQL does not roll back: just plan says what it left, after "
+        "the server was told to end its session"
+    ) in notice["message"]
+
+
 def test_a_channel_that_fails_is_reported_and_the_others_are_told(watched, monkeypatch):
     site = watched.site
     monkeypatch.setenv("PAGER_URL", f"json://127.0.0.1:{free_port()}/{SECRET}")
@@ -434,6 +462,11 @@ def test_a_run_that_ended_without_a_word_is_told_with_the_state_as_looked_at_now
             "default: the migration was cancelled",
             ["The migration was cancelled.", state, f"  run: {cancelled.run_id}", next_step],
         ),
+    ]
+    last_words = [watched.log(run)[-1].splitlines() for run in (dead, cancelled)]
+    assert last_words == [
+        ["The migration ended, and no step of it said why.", state, next_step],
+        ["The migration was cancelled.", state, next_step],
     ]
 
 
