@@ -32,6 +32,11 @@ annotate *options:
 check-annotations *options:
     @exec migration-pipeline check-annotations "$@"
 
+# take every revision up, down and up again on a scratch database, and compare
+[no-exit-message]
+test-downgrades *options:
+    @exec migration-pipeline test-downgrades "$@"
+
 # list the backups of the target
 [no-exit-message]
 backups *options:
@@ -98,6 +103,11 @@ test *options:
 [no-exit-message]
 faults *options:
     @python -m migration_pipeline_tests.faults.page "$@"
+
+# end a migration in every way and in every step, and write docs/cancelling.md; half an hour
+[no-exit-message]
+cancels *options:
+    @python -m migration_pipeline_tests.cancels.page "$@"
 
 # write docs/rules.md from the rules
 [no-exit-message]

@@ -9,6 +9,9 @@ a revision and stop the run inside one. An `autocommit_block()` stays inside the
 
 A revision that PostgreSQL runs outside a transaction only runs "alone": its connection commits each statement.
 
+To "check" downgrades the pipeline says which revision goes up or down next, each in a transaction of its own: that is for a
+scratch database alone.
+
 Needs Python 3.8, Alembic 1.8, SQLAlchemy 1.4 and psycopg2, psycopg or asyncpg; imports nothing of this package.
 """
 
@@ -79,6 +82,10 @@ class Pipe:
         return message
 
 
+#: What a statement holds that ends or begins a transaction, or forgets what is temporary; whether it does, the pipeline reads.
+ENDS_TRANSACTION = re.compile(r"\b(?:commit|rollback|abort|end|begin|start|prepare|discard)\b", re.IGNORECASE)
+
+
 class Session:
     """The one connection, and the conversation about it."""
 
@@ -96,6 +103,7 @@ class Session:
         self.options = ""  # the settings that the project opened its connection with
         self.has_savepoint = False  # from the connection to the first revision
         self.is_alone = bool(start.get("alone"))  # there is no transaction: each statement commits
+        self.is_checking = start["mode"] == "check"  # there is a transaction for each revision, up or down
 
     def ask(self, question: str, **facts: Any) -> Message:
         """Ask the pipeline, answer its queries from inside the transaction, and return its answer."""
@@ -127,6 +135,8 @@ class Session:
         if self.doomed:
             raise Stopped("doomed", self.doomed)
         self.statement = sql
+        if self.is_checking and own and not ENDS_TRANSACTION.search(sql):
+            return None  # on a scratch database anything may be sent but what would end our transaction
         return self.ask("statement", sql=sql, parameters=has_parameters, revision=self.revision, own=own).get("instead")
 
     def stop(self, kind: str, reason: str) -> NoReturn:
@@ -148,7 +158,11 @@ class Session:
         Before the first one, what env.py "commits" outlasts a statement of its own that fails later and is rolled back.
         """
         if self.revision is not None and not self.quiet:
+            if self.is_checking and self.is_alone:
+                return
             self.stop("ends transaction", "it ends the transaction itself: " + how)
+        if self.is_checking and how in ("commit()", "rollback()"):
+            self.connection.really_end(how[:-2])
         if self.has_savepoint:
             failed = "error" in self.own_query("SELECT 1")
             if failed and how == "rollback()":
@@ -172,7 +186,12 @@ class Session:
             self.pipe.hung_up = self.connection.cancel
             self.driver = driver
             self.ask("connected", driver=driver)
-            self.has_savepoint = not self.is_alone and "error" not in self.own_query("SAVEPOINT migration_pipeline")
+            if self.is_checking:
+                self.connection.really_end("commit")
+            elif not self.is_alone:
+                self.has_savepoint = "error" not in self.own_query("SAVEPOINT migration_pipeline")
+        elif self.is_checking and self.is_alone:
+            return self.connection  # a second one of a revision's own does there what it would do by itself
         elif self.revision is not None:
             self.stop("second connection", "it opens a second connection")
         elif driver != self.driver:
@@ -232,11 +251,11 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
         def really_end(self, how: str) -> None:
             getattr(connection_class, how)(self)
 
-        def really_autocommit(self) -> None:
+        def really_autocommit(self, value: bool = True) -> None:
             if hasattr(connection_class, "set_autocommit"):
-                connection_class.set_autocommit(self, True)
+                connection_class.set_autocommit(self, value)
             else:
-                connection_class.autocommit.__set__(self, True)
+                connection_class.autocommit.__set__(self, value)
 
         def own_rows(self, sql: str, parameters: Any) -> List[Any]:
             cursor = self.cursor()
@@ -403,7 +422,7 @@ def is_several(sql: str) -> bool:
     return ";" in QUOTED.sub("", sql)
 
 
-def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:
+def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:  # noqa: C901 - a class, nearly without a branch
     """Return a subclass of SQLAlchemy's own adapter of asyncpg connections; what waits for the server is carried."""
     from sqlalchemy.dialects.postgresql import asyncpg
 
@@ -427,7 +446,14 @@ def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:
         def run_async(self, function: Any) -> Any:
             return carrier.wait_for(function(self._connection))
 
+        def begin_here(self) -> None:
+            carrier.wait_for(self._start_transaction())
+
         def own_rows(self, sql: str, parameters: Any) -> List[Any]:
+            if (
+                session.is_checking and not session.is_alone and not self._connection.is_in_transaction()
+            ):  # between two steps there is no transaction
+                carrier.carry(self.begin_here)
             if is_several(sql):
                 carrier.carry(carrier.simple, self, sql)
                 return []
@@ -439,7 +465,7 @@ def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:
         def terminate(self) -> None:
             pass
 
-        def really_autocommit(self) -> None:
+        def really_autocommit(self, value: bool = True) -> None:
             pass  # it begins a transaction only where its isolation level says so
 
     Adapter.carry = carrier.carry
@@ -696,6 +722,210 @@ def run(session: Session) -> None:
         script.run_env()
     if not runs:
         session.stop("no run", "env.py ended without running the migrations")
+
+
+def check(session: Session) -> None:
+    """Run revisions up and down, as the pipeline says, in one run of env.py: where Alembic would run those that are pending."""
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = configuration(session.start)
+    script = ScriptDirectory.from_config(config)
+    runs: List[Any] = []
+
+    def configure(connection: Any = None, **kwargs: Any) -> None:
+        for key in ("url", "dialect_name", "transaction_per_migration", "as_sql"):
+            kwargs.pop(key, None)
+        configure_original(connection=alembic_connection(session, connection), transaction_per_migration=False, **kwargs)
+        context = environment.get_context()
+        context.run_migrations = lambda **given: run_steps(context, given)  # type: ignore[method-assign]
+
+    def run_steps(context: Any, given: Message) -> None:
+        runs.append(context)
+        if len(runs) > 1:
+            session.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
+        Steps(session, script, context, given).obey()
+
+    MigrationContext.autocommit_block = lambda _context: contextlib.nullcontext()  # type: ignore[method-assign,assignment,return-value]
+    environment = EnvironmentContext(config, script, as_sql=False, destination_rev="heads")
+    configure_original = environment.configure
+    environment.configure = configure  # type: ignore[method-assign,assignment]
+    with environment:
+        script.run_env()
+    if not runs:
+        session.stop("no run", "env.py ended without running the migrations")
+
+
+class Steps:
+    """Runs one revision after the other, up or down; what a revision raises is told, and the next order is waited for."""
+
+    def __init__(self, session: Session, script: Any, context: Any, given: Message) -> None:
+        from alembic.runtime.migration import HeadMaintainer
+
+        self.session = session
+        self.script = script
+        self.context = context
+        self.given = given  # what env.py calls each upgrade and downgrade function with
+        self.seen: Dict[Any, bool] = {}  # modules of revisions that have run: they are loaded afresh for the next time
+        context.impl.start_migrations()
+        context._ensure_version_table()
+        self.maintainer = HeadMaintainer(context, context.get_current_heads())
+        self.heads = set(self.maintainer.heads)  # before the step that is running
+        session.connection.really_end("commit")
+
+    def obey(self) -> None:
+        """Ask for orders until there is none: a step to run, or the models to compare with."""
+        order = self.session.ask("steps", **self.facts())
+        while order["answer"] != "end":
+            end = self.session.ask("ran", **self.run(order))
+            order = self.session.ask("next", error=self.end(end["answer"]))
+
+    def facts(self) -> Message:
+        """Return the whole history in its order, and where the database stands; nothing here decides."""
+        context = self.context
+        heads = sorted(self.maintainer.heads)
+        schema = context.version_table_schema
+        if schema is None:
+            ((schema,),) = self.session.own_query(WHERE_IT_IS, context.version_table)["rows"]
+        return {
+            "heads": heads,
+            "version_table": context.version_table,
+            "version_table_schema": schema,
+            "folder": os.path.abspath(self.script.dir),
+            "revisions": [described(step.revision) for step in self.script._upgrade_revs("heads", ())],
+        }
+
+    def run(self, order: Message) -> Message:
+        """Run what the order says; its transaction stays open. Return what it raised, and what it found."""
+        session = self.session
+        session.revision = order["revision"]
+        session.error = session.doomed = session.database_error = session.statement = None
+        if not order.get("goes_on"):
+            session.connection.really_end("rollback")  # the pipeline may have looked at something
+            self.heads = set(self.maintainer.heads)
+            self.begin(alone=order["alone"])
+        told: Message = {"error": None}
+        try:
+            if order["answer"] == "step":
+                self.migrate(order["revision"], down=order["down"])
+            else:
+                told.update(self.stamp(order["revision"]) if order["answer"] == "stamp" else self.models())
+            if not order["alone"]:
+                session.quiet = True
+                session.connection.own_rows("SET CONSTRAINTS ALL IMMEDIATE", ())
+        except (Exception, Stopped, SystemExit) as error:
+            if isinstance(error, Stopped) and error.kind == "hung up":
+                raise
+            told["error"] = failure(session, error)
+        finally:
+            session.quiet = False
+        return told
+
+    def begin(self, *, alone: bool) -> None:
+        """Let each statement commit by itself, or begin a transaction, whatever the step before left SQLAlchemy to believe."""
+        session, connection = self.session, self.context.connection
+        session.is_alone = alone
+        session.connection.really_autocommit(alone)
+        revision, session.revision, session.quiet = session.revision, None, True
+        with contextlib.suppress(Exception):  # those of the application outlive a revision that was stopped in their midst
+            if "sqlalchemy.orm.session" in sys.modules:
+                sys.modules["sqlalchemy.orm.session"].close_all_sessions()
+        with contextlib.suppress(AttributeError):  # what an older SQLAlchemy has not, it does not need
+            transaction = connection.get_transaction()
+            if transaction is None or not transaction.is_active or connection.invalidated:
+                connection._trans_context_manager = None  # env.py's own: it need not know
+                if transaction is not None:
+                    transaction.rollback()
+                connection.begin()  # on the same connection, which a statement that was stopped has taken from it
+        session.revision, session.quiet = revision, False
+
+    def migrate(self, revision: str, *, down: bool) -> None:
+        """Do for one revision what Alembic's own loop does."""
+        from alembic.runtime.migration import MigrationStep
+
+        getattr(self.context.impl, "memo", {}).clear()  # of the types that were made: nothing makes one twice in a usual run
+        make = MigrationStep.downgrade_from_script if down else MigrationStep.upgrade_from_script
+        found = self.script.get_revision(revision)
+        step = make(self.script.revision_map, found)
+        module = self.module(found)
+        (module.downgrade if down else module.upgrade)(**self.given)
+        self.maintainer.update_to_step(step)
+        for callback in self.context.on_version_apply_callbacks:
+            callback(ctx=self.context, step=step.info, heads=set(self.maintainer.heads), run_args=self.given)
+
+    def module(self, found: Any) -> Any:
+        """Return a revision's module, loaded afresh when it has run: one that keeps what it made cannot make it twice."""
+        from alembic.util import load_python_file
+
+        if found.module not in self.seen:
+            self.seen[found.module] = True
+            return found.module
+        return load_python_file(*os.path.split(os.path.abspath(found.path)))
+
+    def stamp(self, revision: str) -> Message:
+        """Write into the version table that the database is at a revision."""
+        for step in self.script._stamp_revs(revision, tuple(self.maintainer.heads)):
+            self.maintainer.update_to_step(step)
+        return {}
+
+    def models(self) -> Message:
+        """Compare with the models as `alembic check` does, then make their tables where the migrated ones were.
+
+        So the pipeline sees what that comparison does not: checks and labels. It rolls it all back.
+        """
+        from alembic.autogenerate import compare_metadata
+        from sqlalchemy import text
+
+        given = self.context.opts.get("target_metadata")
+        models = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
+        found = [drift(one) for one in compare_metadata(self.context, given)] if models else []
+        connection, quote = self.context.connection, self.context.dialect.identifier_preparer
+        for metadata in models:
+            for table in metadata.tables.values():
+                connection.execute(text("DROP TABLE IF EXISTS " + quote.format_table(table) + " CASCADE"))
+            for kind in {column.type for table in metadata.tables.values() for column in table.columns}:
+                if getattr(kind, "enums", None) and getattr(kind, "native_enum", True) and kind.name:
+                    connection.execute(text("DROP TYPE IF EXISTS " + quote.format_type(kind) + " CASCADE"))
+        for metadata in models:
+            metadata.create_all(connection)
+        return {"models": bool(models), "drift": found}
+
+    def end(self, how: str) -> Optional[Message]:
+        """End what a step did, as the pipeline says; return why it could not be committed."""
+        session, is_alone = self.session, self.session.is_alone
+        if how == "go on":
+            return None
+        try:
+            if is_alone:
+                session.own_query("COMMIT")  # of a BEGIN that a revision sent itself
+            elif how == "commit":
+                session.connection.really_end("commit")
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises, the server has rolled it back
+            how = "rollback"
+            return failure(session, error)
+        finally:
+            if not is_alone and how != "commit":
+                self.maintainer.heads = self.heads
+                session.connection.really_end("rollback")
+            session.is_alone, session.revision = False, None
+            session.connection.really_autocommit(False)
+        return None
+
+
+def drift(one: Any) -> List[str]:
+    """Return what Alembic says of one difference to the models: its name, the object, and what it is in both."""
+    if isinstance(one, list):  # several changes of one column
+        name, schema, table, column, _, was, now = one[0]
+        return [name, ".".join(part for part in (schema, table, column) if part), str(was), str(now)]
+    name, *parts = one
+    if name.endswith("_column"):
+        return [name, ".".join(part for part in (*parts[:2], parts[2].name) if part), "", ""]
+    item = parts[0]
+    table = getattr(item, "table", None)
+    columns = ", ".join(str(getattr(column, "name", column)) for column in getattr(item, "columns", ()))
+    title = getattr(item, "fullname", None) or getattr(item, "name", None) or "(" + columns + ")"
+    return [name, str(title) + (" of " + table.fullname if table is not None and item is not table else ""), "", ""]
 
 
 def configuration(start: Message) -> Any:
@@ -1046,7 +1276,7 @@ def main() -> None:
         if start["mode"] != "render" and not any(installed(name) for name in DRIVERS):
             session.stop("no driver", "neither psycopg2, psycopg nor asyncpg is installed in the project's environment")
         watch_asynchronous_connections(session)
-        (render if start["mode"] == "render" else run)(session)
+        {"render": render, "check": check}.get(start["mode"], run)(session)
         if session.error is None and start["mode"] in ("rehearse", "upgrade"):
             end(session)
             return

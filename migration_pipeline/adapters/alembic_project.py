@@ -113,6 +113,10 @@ class Session:
             ) from None
         return message
 
+    def kill(self) -> None:
+        """End the runner now: what it could still do is of no use."""
+        runner_process.end(self._process, kill=True)
+
     def _died(self) -> errors.ProjectFailed:
         code = self._process.wait(END_SECONDS)
         return errors.ProjectFailed(

@@ -18,6 +18,7 @@ from migration_pipeline.domain.connection import Connection
 RUNNER = Path(__file__).parent.parent / "runner.py"
 #: A transaction that begins behind a hidden ROLLBACK, and autocommit after it, can write nothing; ours begins with READ WRITE.
 SESSION_OPTIONS = "-c default_transaction_read_only=on"
+MAY_WRITE = "-c default_transaction_read_only=off"  #: on a scratch database, where many transactions are ours
 END_SECONDS = 5  # how long a runner that was told to end has, before it is killed
 DRIVERS = ("psycopg2", "psycopg", "asyncpg")
 
@@ -101,7 +102,7 @@ def order(project: Project, connection: Connection, *, mode: str, revision: str)
         "driver": project.driver,
         "urls": urls,
         "connection": {
-            **keywords(connection),
+            **keywords(connection, MAY_WRITE if mode == "check" else SESSION_OPTIONS),
             "application_name": f"migration_pipeline {mode} {project.target or connection.database}"[:63],
         },
         "asyncpg_url": connection.asyncpg_dsn(with_password=True),
@@ -109,10 +110,10 @@ def order(project: Project, connection: Connection, *, mode: str, revision: str)
     }
 
 
-def keywords(connection: Connection) -> dict[str, str]:
+def keywords(connection: Connection, options: str = SESSION_OPTIONS) -> dict[str, str]:
     """Return how the runner connects. Read-only unless a transaction says otherwise, and only ours does."""
     found = connection.keywords(with_password=True) | passfile(connection, os.environ)
-    return found | {"options": f"{found.get('options', '')} {SESSION_OPTIONS}".strip()}
+    return found | {"options": f"{found.get('options', '')} {options}".strip()}
 
 
 def passfile(connection: Connection, environ: Mapping[str, str]) -> dict[str, str]:

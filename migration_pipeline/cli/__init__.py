@@ -16,6 +16,7 @@ from migration_pipeline.cli.migrate import migrate
 from migration_pipeline.cli.plan import plan
 from migration_pipeline.cli.restore_db import drop_replaced, restore_db
 from migration_pipeline.cli.terminal import Terminal
+from migration_pipeline.cli.test_downgrades import test_downgrades
 from migration_pipeline.cli.ui import ui
 
 INTERRUPTED = 130
@@ -37,6 +38,7 @@ for command in (
     plan,
     annotate,
     check_annotations,
+    test_downgrades,
     backups,
     verify_backup,
     prune_backups,

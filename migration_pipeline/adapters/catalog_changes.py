@@ -1,0 +1,66 @@
+"""Asks which relations a transaction has changed, so that only these are read again, and whether anything else has changed.
+
+A transaction holds a lock stronger than ACCESS SHARE on every relation that it has written to or altered, cascades and triggers
+included, until it ends (https://www.postgresql.org/docs/current/view-pg-locks.html). GRANT takes none: it leaves a row of the
+catalog with the transaction's number. What the text of one relation says of another one (a view, a foreign key, a default) is
+read with that other one.
+"""
+
+from migration_pipeline.adapters.catalog_words import FIRST_NORMAL_OID
+
+#: Types that nobody got with a table or as the array of another one.
+OWN_TYPES = """(typrelid = 0 AND (typcategory <> 'A' OR typtype = 'd')
+  OR EXISTS (SELECT FROM pg_class c WHERE c.oid = x.typrelid AND c.relkind = 'c'))"""
+#: Catalogs of what is no relation, with the column that tells a row of ours and what else it must be, by what is read together.
+COMMENTS = ("pg_description", "objoid", "(classoid <> 'pg_class'::regclass)")
+CATALOGS = {
+    "types": (("pg_type", "oid", OWN_TYPES), ("pg_enum", "oid", ""), ("pg_constraint", "oid", "contypid <> 0"), COMMENTS),
+    "functions": (("pg_proc", "oid", ""), COMMENTS),
+    "rest": (
+        ("pg_namespace", "oid", "nspname !~ '^pg_'"), ("pg_extension", "oid", "true"), COMMENTS,
+        *((name, "oid", "") for name in ("pg_cast", "pg_operator", "pg_opclass", "pg_opfamily", "pg_amop", "pg_amproc",
+          "pg_collation", "pg_conversion", "pg_statistic_ext", "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template",
+          "pg_am", "pg_foreign_data_wrapper", "pg_foreign_server", "pg_event_trigger", "pg_default_acl", "pg_language",
+          "pg_transform", "pg_publication", "pg_publication_rel")),
+        ("pg_ts_config_map", "mapcfg", ""),
+    ),
+}  # fmt: skip
+
+
+def _part(catalog: str, column: str, condition: str) -> str:
+    own = f"x.{column} >= {FIRST_NORMAL_OID}"
+    where = condition if catalog in {"pg_namespace", "pg_extension"} else f"{own} AND {condition}" if condition else own
+    digest = f"coalesce(sum(hashint8extended(x.xmin::text::bigint, x.{column}::bigint)), 0)"
+    return f"(SELECT count(*) || ' ' || {digest} FROM {catalog} x WHERE {where})"
+
+
+SIGNATURES = tuple(f"md5({' || '.join(_part(*one) for one in catalogs)})" for catalogs in CATALOGS.values())
+KINDS = "('r', 'p', 'v', 'm', 'f', 'S', 'c')"
+#: Relations that this transaction has changed. No row has a greater age than 0 but by it: subtransactions count on.
+CHANGED = f"""
+SELECT coalesce(i.indrelid, l.relation) FROM pg_locks l LEFT JOIN pg_index i ON i.indexrelid = l.relation
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'AccessShareLock' AND l.relation >= {FIRST_NORMAL_OID}
+UNION SELECT c.oid FROM pg_class c WHERE c.oid >= {FIRST_NORMAL_OID} AND age(c.xmin) <= 0
+UNION SELECT a.attrelid FROM pg_attribute a WHERE a.attrelid >= {FIRST_NORMAL_OID} AND a.attnum > 0 AND age(a.xmin) <= 0
+"""
+_SPEAKS = """
+UNION SELECT x.{relation} FROM pg_depend d JOIN {catalog} x ON x.oid = d.objid
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (mp_changed) AND d.classid = '{catalog}'::regclass"""
+SPEAKERS = {"pg_rewrite": "ev_class", "pg_policy": "polrelid", "pg_attrdef": "adrelid", "pg_trigger": "tgrelid"}
+#: These, and those that speak of them: that matters where something was renamed.
+TOLD = """
+SELECT unnest(mp_changed)
+UNION SELECT conrelid FROM pg_constraint WHERE contype = 'f' AND confrelid = ANY (mp_changed)
+UNION SELECT inhrelid FROM pg_inherits WHERE inhparent = ANY (mp_changed)
+""" + "".join(_SPEAKS.format(catalog=catalog, relation=relation) for catalog, relation in SPEAKERS.items())
+#: Those of them that are the database's own, one row each; NULL: every one.
+RELATIONS = f"""
+SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name,
+  c.relkind = 'r' AND c.relpersistence <> 't' AS is_table
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE (mp_told IS NULL OR c.oid = ANY (mp_told)) AND c.relkind IN {KINDS} AND n.nspname !~ '^pg_' AND n.nspname <>
+  'information_schema' AND NOT EXISTS (
+  SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""
+#: Relations that were known and are gone.
+GONE = "SELECT k FROM unnest(mp_known) k WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = k)"

@@ -1,0 +1,162 @@
+"""What a downgrade has not brought back of a schema: the difference of two snapshots as findings, each with its statement.
+
+An object's parts are not told beside it: who drops the left-over table drops its columns.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from migration_pipeline.domain import mending, privileges
+from migration_pipeline.domain.downgrades import Finding, Kind
+from migration_pipeline.domain.schema import Difference, SchemaSnapshot, diff, excerpts
+from migration_pipeline.domain.schema_names import OF_A_TABLE, Name
+
+RENAMED = ("constraint ", "index ")
+LABEL = re.compile(r"'(?:[^']|'')*'")
+NO_LABEL_GOES = "make the type anew without it and cast its columns to that: PostgreSQL drops no label"
+NOTHING: Mapping[str, Collection[str]] = {}
+PLACE = "after"  #: the property of a column that says where it stands
+
+
+def findings(
+    before: SchemaSnapshot, after: SchemaSnapshot, at_the_end: Mapping[str, Collection[str]] = NOTHING
+) -> tuple[list[Finding], list[str]]:
+    """Return what is wrong, and what is to be known and cannot be otherwise: columns that were added again stand last.
+
+    `at_the_end` names these columns by table.
+    """
+    before, after = comparable(before), comparable(after)
+    found = diff(before, after)
+    new = {one.object for one in found if one.property is None and one.before is None}
+    gone = {one.object for one in found if one.property is None and one.after is None}
+    told = list(_renamed(before, after, new, gone))
+    for one in found:
+        if one.property is None:
+            told += _whole(one, before, after, new, gone)
+        elif one.property != PLACE:
+            told += _property(one, before)
+    orders, notes = _orders(found, before, after, at_the_end)
+    return [*told, *orders], notes
+
+
+def comparable(schema: SchemaSnapshot) -> SchemaSnapshot:
+    """Leave out the constraints that only say NOT NULL: the column says it too, and their names follow a renamed table not."""
+    kept = {
+        name: held
+        for name, held in schema.objects.items()
+        if not (name.startswith("constraint ") and mending.is_plain_not_null(held))
+    }
+    return SchemaSnapshot(objects=kept)
+
+
+def _renamed(before: SchemaSnapshot, after: SchemaSnapshot, new: set[str], gone: set[str]) -> Iterator[Finding]:
+    """Yield the constraints and indexes that have another name and are the same otherwise; take them out of both."""
+    names = {_but_for_its_name(Name.of(text), after.objects[text]): text for text in new if text.startswith(RENAMED)}
+    for text in sorted(gone):  # constraints first: their indexes go with them
+        if text not in gone:
+            continue
+        was = Name.of(text)
+        now = names.get(_but_for_its_name(was, before.objects[text])) if text.startswith(RENAMED) else None
+        if now is None or is_part(was, before.objects[text], gone) or is_part(Name.of(now), after.objects[now], new):
+            continue
+        yield Finding(
+            kind=Kind.CHANGED,
+            what=f"{was}: it is called {Name.of(now).last} now",
+            add=(mending.renaming(Name.of(now), was),),
+        )
+        index = f"index {was.full.partition('.')[0]}."
+        gone -= {text, index + was.last}
+        new -= {now, index + Name.of(now).last}
+
+
+def _but_for_its_name(name: Name, properties: Mapping[str, str]) -> str:
+    definition = properties.get("definition", "")
+    if name.kind == "index":
+        definition = definition.replace(f" {name.last} ON ", " ON ", 1)
+    return json.dumps([name.kind, name.owner, sorted({**properties, "definition": definition}.items())])
+
+
+def _whole(
+    one: Difference, before: SchemaSnapshot, after: SchemaSnapshot, new: Collection[str], gone: Collection[str]
+) -> Iterator[Finding]:
+    name = Name.of(one.object)
+    if one.object not in {*new, *gone}:
+        return  # it has another name
+    if one.before is None:
+        held = after.objects[one.object]
+        if not is_part(name, held, new):
+            yield Finding(kind=Kind.RESIDUE, what=f"{name} is left over", add=mending.dropping(name, held, after))
+    else:
+        held = before.objects[one.object]
+        if not is_part(name, held, gone):
+            yield Finding(kind=Kind.LOST, what=f"{name} is gone", add=mending.making(name, held, before))
+
+
+def is_part(name: Name, properties: Mapping[str, str], others: Collection[str]) -> bool:
+    """Tell whether an object comes and goes with another one of these."""
+    owners: list[str] = []
+    if name.kind in OF_A_TABLE:
+        kinds = ("table", "view", "materialized view", "foreign table", "domain", "type")
+        owners += [f"{kind} {name.owner}" for kind in kinds]
+    if name.kind == "index" and (on := mending.INDEXED.search(properties.get("definition", ""))):
+        owners += [f"table {on[1]}", f"constraint {on[1]}.{name.last}", f"materialized view {on[1]}"]
+    if name.kind == "sequence" and "owned by" in properties:
+        column = Name("column", properties["owned by"])
+        owners += [f"column {column.full}", f"table {column.owner}"]
+    if name.kind not in {"schema", "extension"} and "." in name.full:
+        owners.append(f"schema {name.full.partition('.')[0]}")
+    return any(owner in others for owner in owners)
+
+
+def _property(one: Difference, before: SchemaSnapshot) -> Iterator[Finding]:
+    name, key = Name.of(one.object), one.property or ""
+    if name.kind == "index" and f"constraint {_table_of(one)}.{name.last}" in before.objects:
+        return  # the constraint tells
+    if key == "privileges":
+        yield from privileges.findings(name, one.before, one.after, before.objects[one.object].get("owner", ""))
+        return
+    if key == "labels":
+        yield from _labels(name, one.before or "", one.after or "")
+        return
+    was, now = excerpts(one.before, one.after)
+    yield Finding(
+        kind=Kind.CHANGED,
+        what=f"{name}: {key} is {now}, was {was}",
+        add=mending.changing(name, key, one.before, one.after, before),
+    )
+
+
+def _labels(name: Name, was: str, now: str) -> Iterator[Finding]:
+    before, after = LABEL.findall(was), LABEL.findall(now)
+    new, gone = [one for one in after if one not in before], [one for one in before if one not in after]
+    if new:
+        yield Finding(kind=Kind.RESIDUE, what=f"{name}: its label {', '.join(new)} is left over", fix=NO_LABEL_GOES)
+    if gone:
+        yield Finding(kind=Kind.LOST, what=f"{name}: its label {', '.join(gone)} is gone")
+    if not new and not gone:
+        yield Finding(kind=Kind.CHANGED, what=f"{name}: its labels stand in another order: {now}; were {was}")
+
+
+def _table_of(one: Difference) -> str:
+    found = mending.INDEXED.search(one.before or "")
+    return found[1] if found else ""
+
+
+def _orders(
+    found: Collection[Difference], before: SchemaSnapshot, after: SchemaSnapshot, at_the_end: Mapping[str, Collection[str]]
+) -> tuple[list[Finding], list[str]]:
+    """Tell of each table whose columns stand in another order; those that came or went are told by themselves."""
+    told, notes = [], []
+    for table in dict.fromkeys(Name.of(one.object).owner for one in found if one.property == PLACE):
+        was, now = ([name.last for name in mending.in_order(table, schema)] for schema in (before, after))
+        kept = [name for name in now if name in was]
+        if kept == [name for name in was if name in now]:
+            continue
+        short = Name("table", table).short
+        if table in at_the_end:
+            notes.append(f"{short}: {', '.join(at_the_end[table])} stands last now, for PostgreSQL adds a column at the end")
+        else:
+            what = f"table {short}: its columns stand in another order: {', '.join(kept)}; were {', '.join(was)}"
+            told.append(Finding(kind=Kind.CHANGED, what=what))
+    return told, notes

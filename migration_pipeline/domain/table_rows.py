@@ -1,0 +1,108 @@
+"""What is known of a table's rows at one moment, and what two moments say was lost between them. It holds no value."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class ColumnValues(NamedTuple):
+    """The values of a column: the same whatever order they lie in."""
+
+    number: int  #: attnum: another one under the same name is another column
+    values: int  #: that are not NULL
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRows:
+    """The rows of a table."""
+
+    oid: int
+    name: str  #: as the catalog's snapshot names it: quoted where it must be
+    path: tuple[str, str]  #: schema and table, as they are
+    rows: int
+    digest: str  #: of whole rows, their columns in the order of their names
+    columns: Mapping[str, ColumnValues]  #: by their plain names, in the order of their numbers
+
+    @property
+    def plain(self) -> str:
+        return ".".join(self.path)
+
+
+Book = Mapping[str, TableRows]  #: by name
+
+
+class Loss(StrEnum):
+    """What has become of rows."""
+
+    ROWS = "rows"  #: fewer than before
+    MORE = "more"  #: more than before
+    VALUES = "values"  #: fewer of a column than before
+    CHANGED = "changed"  #: others than before, as many
+    MIXED = "mixed"  #: every column holds what it held, but in other rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowLoss:
+    """One thing that is not as it was."""
+
+    table: str
+    loss: Loss
+    column: str = ""
+    number: int = 0
+    by_upgrade: bool = False  #: it was so before the downgrade began
+
+
+def compare(before: Book, now: Book, upgraded: Book, spared: Mapping[str, Collection[str] | None]) -> list[RowLoss]:
+    """Return what is not in the rows as it was; a table that is not in `now` any more is gone.
+
+    `upgraded` is how the rows were after the upgrade; `spared` are columns that the check itself has written to, None: all.
+    """
+    found: list[RowLoss] = []
+    for name, was in sorted(before.items()):
+        left_out = spared.get(name, ())
+        if left_out is not None:
+            found += _of_table(was, now.get(name), upgraded.get(name), left_out)
+    return found
+
+
+def _of_table(was: TableRows, now: TableRows | None, upgraded: TableRows | None, left_out: Collection[str]) -> Iterator[RowLoss]:
+    number = was.rows - (now.rows if now else 0)
+    gone = upgraded is None or upgraded.rows < was.rows
+    if number > 0:
+        yield RowLoss(table=was.name, loss=Loss.ROWS, number=number, by_upgrade=gone)
+        return  # that their values are gone too goes without saying
+    if now is None:
+        return
+    if number < 0:
+        yield RowLoss(table=was.name, loss=Loss.MORE, number=-number)
+        return
+    losses = [
+        loss
+        for column, held in was.columns.items()
+        if column not in left_out and (loss := _of_column(was.name, column, held, now, upgraded))
+    ]
+    yield from losses
+    if not losses and not left_out and was.columns.keys() == now.columns.keys() and was.digest != now.digest:
+        yield RowLoss(table=was.name, loss=Loss.MIXED, by_upgrade=upgraded is None or upgraded.digest == now.digest)
+
+
+def _of_column(table: str, column: str, held: ColumnValues, now: TableRows, upgraded: TableRows | None) -> RowLoss | None:
+    left = now.columns.get(column)
+    if left is not None and left.digest == held.digest and left.values == held.values:
+        return None
+    between = upgraded.columns.get(column) if upgraded else None
+    by_upgrade = between is None or (between.digest, between.values) != (held.digest, held.values)
+    number = held.values - (left.values if left else 0)
+    loss = Loss.VALUES if number > 0 else Loss.CHANGED
+    if left is None and not number:
+        return None  # an empty column is gone: that the catalog tells
+    return RowLoss(table=table, column=column, loss=loss, number=max(number, 0), by_upgrade=by_upgrade)
+
+
+def added_again(was: TableRows | None, now: TableRows | None) -> list[str]:
+    """Return the columns that were dropped and added again, and so stand last; none where it is not the same table."""
+    if was is None or now is None or was.oid != now.oid:
+        return []
+    return [name for name, held in was.columns.items() if name in now.columns and now.columns[name].number != held.number]
