@@ -10,7 +10,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from migration_pipeline import downgrading, errors, settings_source
+from migration_pipeline import downgrade_slices, errors, settings_source
 from migration_pipeline.adapters import runner_process, throwaway
 from migration_pipeline.cli.annotate import LineTerminal, place_of
 from migration_pipeline.cli.options import here, target_option
@@ -30,6 +30,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--from", "--since", "since", metavar="REV", help="Check what comes after REV; bring the database to REV before.")
 @click.option("--to", metavar="REV", help="Check up to REV; without it, up to every head.")
 @click.option("--shard", default="1/1", metavar="I/N", help="Check the I-th of N slices of the revisions.")
+@click.option("--jobs", metavar="N", type=click.IntRange(1, 16), default=1, help="Check N slices at once, each in a database.")
 @click.option("--baseline", type=FILE, help="SQL to begin with: a schema of pg_dump, empty or at the revision of --from.")
 @click.option("--data", type=FILE, help="SQL to begin with, rows included, in the place of synthetic rows.")
 @click.option("--models", is_flag=True, help="Compare the last schema with the models too, as `alembic check` does.")
@@ -40,7 +41,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How a finding is written.")
 @target_option
 def test_downgrades(
-    since: str | None, to: str | None, shard: str, junit: Path | None, form: str, target: str | None, **files: Any
+    since: str | None, to: str | None, shard: str, jobs: int, junit: Path | None, form: str, target: str | None, **files: Any
 ) -> int:
     """Take every revision up, down and up again on a scratch database, and compare schema and rows with what was there before.
 
@@ -53,7 +54,7 @@ def test_downgrades(
     if form == "github" and os.environ.get("GITHUB_WORKSPACE"):
         place.shown_from = Path(os.environ["GITHUB_WORKSPACE"])
     terminal = Drawing()
-    runner_process.spares.prepare(place.project, 1)  # its imports take as long as the server's start
+    runner_process.spares.prepare(place.project, jobs)  # its imports take as long as the server's start
     try:
         with _server(target) as (server, programs):
             asked = Asked(
@@ -61,7 +62,7 @@ def test_downgrades(
                 range=Range(since=since, to=to, shard=slice_of), programs=programs, **files,
             )  # fmt: skip
             with terminal.drawn():
-                report = downgrading.check(asked, terminal.planned, terminal.done)
+                report = downgrade_slices.check(asked, jobs, terminal.planned, terminal.done)
     finally:
         runner_process.spares.discard()
     terminal.report(report, form)

@@ -355,7 +355,7 @@ def test_a_project_whose_interpreter_dies_leaves_no_database(check, tmp_path, se
 
 
 def test_without_a_server_one_is_made_and_nothing_of_it_is_left(run, tmp_path):
-    done = run(projects.path("linear"), SCRATCH_DATABASE_URL="")
+    done = run(projects.path("linear"), "--jobs", 2, SCRATCH_DATABASE_URL="")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[:3] == [
         "  ✓ 0001  ok  Create patients.", "  ✓ 0002  ok  Add the ward.", "  ✓ 0003  ok  Index names.",
