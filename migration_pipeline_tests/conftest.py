@@ -1,6 +1,7 @@
 """One PostgreSQL server of each major a session; one database a test, cloned from a template."""
 
 import contextlib
+import gc
 import itertools
 import os
 import shutil
@@ -42,9 +43,23 @@ def missing(part):
     pytest.skip(f"{part} is missing")
 
 
+#: Here the older major is for the long run: every day it is tried where steps run, and the controls are proved on it.
+NEWER_EVERY_DAY = frozenset({"test_restore.py", "test_roles.py", "test_projects.py"})
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Begin with what waits longest, for a clock of Dagster's: then nothing waits alone in the end."""
     items.sort(key=lambda item: item.path.parent.name != "ui")
+    for item in items:
+        if item.path.name in NEWER_EVERY_DAY and f"pg{MAJORS[1]}" in item.name:
+            item.add_marker("long")
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over all that was imported: it looked at it again for each big text."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", params=MAJORS, ids=lambda major: f"pg{major}")

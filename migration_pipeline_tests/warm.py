@@ -1,5 +1,6 @@
 """Does once, for all the processes that are forked from here, what every run does at its start: above all it imports Dagster."""
 
+import gc
 import tempfile
 from pathlib import Path
 
@@ -22,3 +23,5 @@ with tempfile.TemporaryDirectory() as folder:  # an instance imports as much aga
     Path(folder, "dagster.yaml").write_text(migration_pipeline.cli.job.DAGSTER_YAML)
     with dg.DagsterInstance.from_config(folder) as instance:
         instance.get_run_records(limit=1)
+gc.collect()
+gc.freeze()  # what is forked from here shares its memory

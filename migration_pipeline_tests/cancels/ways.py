@@ -115,7 +115,6 @@ WAYS = [
 CELLS = [(way, step) for way in WAYS for step in STEPS]
 #: What is seen every day, in seconds: one a way that needs none of Dagster's own processes, and each in a step of its own.
 EVERY_DAY = {
-    ("Ctrl-C", "backup"),
     ("SIGTERM", "upgrade, waiting for a lock"),
     ("SIGKILL of the run in a terminal", "upgrade, working"),
 }

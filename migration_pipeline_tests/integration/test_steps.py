@@ -56,17 +56,17 @@ def test_the_clinic_goes_from_nothing_to_its_head(site_of_each_major):
 
 NOT_TRANSACTIONAL = [
     ("raw_commit", "COMMIT would end or take over the transaction that the pipeline holds"),
-    ("select_then_commit", "COMMIT would end or take over the transaction that the pipeline holds"),
+    long("select_then_commit", "COMMIT would end or take over the transaction that the pipeline holds"),
     ("connection_commit", "it ends the transaction itself: commit()"),
-    ("driver_commit", "it ends the transaction itself: commit()"),
-    ("raw_cursor_commit", "COMMIT would end or take over the transaction that the pipeline holds"),
+    long("driver_commit", "it ends the transaction itself: commit()"),
+    long("raw_cursor_commit", "COMMIT would end or take over the transaction that the pipeline holds"),
     ("prepare_transaction", "PREPARE TRANSACTION would end or take over the transaction that the pipeline holds"),
     ("rolls_back", "it ends the transaction itself: rollback()"),
     ("second_connection", "it opens a second connection"),
 ]
 
 
-@pytest.mark.parametrize(("name", "reason"), NOT_TRANSACTIONAL, ids=[name for name, _ in NOT_TRANSACTIONAL])
+@pytest.mark.parametrize(("name", "reason"), NOT_TRANSACTIONAL)
 def test_what_one_transaction_cannot_hold_is_refused_by_name(site, database18, name, reason):
     place = site(name)
 

@@ -29,8 +29,8 @@ def test_without_a_recent_backup_nothing_runs_and_with_one_it_does(make_site18):
     assert site.revision == ["0001"]
     assert site.backups == []
 
-    assert site.just("backup-db").returncode == 0
-    done = site.just("migrate", "--json")
+    assert site.run("backup-db").returncode == 0
+    done = site.run("migrate", "--json")
 
     assert done.returncode == 0, done.stderr
     assert site.revision == ["0003"]
@@ -39,7 +39,7 @@ def test_without_a_recent_backup_nothing_runs_and_with_one_it_does(make_site18):
     assert json.loads(done.stdout)["revision"] == ["0003"]
     assert site.scratch_databases == []
 
-    again = site.just("migrate")
+    again = site.run("migrate")
     assert again.returncode == 0
     assert "nothing is pending" in again.stderr
     assert len(site.backups) == 2
@@ -106,7 +106,7 @@ def test_the_recent_backup_can_be_used_again_while_the_database_is_the_same(make
     assert site.revision == ["0001"]
 
     site.query("ALTER TABLE patients DROP COLUMN by_hand")
-    done = site.just("migrate", "--reuse-recent-backup")
+    done = site.run("migrate", "--reuse-recent-backup")
 
     assert done.returncode == 0, done.stderr
     assert len(site.backups) == 1
@@ -232,7 +232,7 @@ def test_a_revision_that_fails_only_live_is_rolled_back(make_site18):
     patients(site)
     site.take_backup()
 
-    failed = site.just("migrate", answer="CONFIRM\n")
+    failed = site.run("migrate", answer="CONFIRM\n")
 
     assert failed.returncode == 1, failed.stderr
     assert "The upgrade failed." in failed.stderr

@@ -49,8 +49,8 @@ def test_what_cannot_be_parsed_is_unknown(text):
 
 
 def test_a_text_that_would_end_the_process_is_not_parsed():
-    assert statements.parse("SELECT " + "1+" * 300_000 + "1").tree is None
-    assert statements.parse("SELECT " + "(" * 300_000).tree is None
+    assert statements.parse("SELECT " + "1+" * 100_000 + "1").tree is None
+    assert statements.parse("SELECT " + "(" * 100_000).tree is None
 
 
 def test_a_long_insert_is_parsed():
