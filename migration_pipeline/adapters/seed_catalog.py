@@ -1,6 +1,6 @@
 """What a database's catalog says about the rows that its tables may hold, in one round trip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,23 @@ from migration_pipeline.domain.seeds import Column, Link, Table
 #: One JSON document: tables with their columns, checks, keys and foreign keys, and every type that these columns are made of.
 #: A foreign key of a partition is that of the partitioned table; the copies that the server keeps are left out by conparentid.
 CATALOG = """
-WITH RECURSIVE held AS (
+WITH RECURSIVE wanted(oid) AS (
+  SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname || '.' || c.relname = ANY (%(tables)s::text[]) OR %(tables)s::text[] IS NULL AND c.relkind IN ('r', 'p', 'f')
+  UNION
+  SELECT near.oid FROM wanted CROSS JOIN LATERAL (
+    SELECT confrelid FROM pg_constraint WHERE conrelid = wanted.oid AND contype = 'f' UNION ALL
+    SELECT inhparent FROM pg_inherits WHERE inhrelid = wanted.oid UNION ALL
+    SELECT inhrelid FROM pg_inherits WHERE inhparent = wanted.oid
+  ) near(oid)
+), held AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition, coalesce(pg_partition_root(c.oid), c.oid)::oid AS root,
     c.relkind <> 'f' AND row_security_active(c.oid) AS guarded,
     CASE WHEN c.relispartition THEN pg_get_partition_constraintdef(c.oid) END AS bounds,
     EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS extended
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND c.oid IN (SELECT oid FROM wanted)
 ), columns AS (
   SELECT a.*, pg_get_expr(d.adbin, d.adrelid) AS value FROM held h JOIN pg_attribute a ON a.attrelid = h.oid
   LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum) WHERE a.attnum > 0 AND NOT a.attisdropped
@@ -36,7 +46,7 @@ WITH RECURSIVE held AS (
 SELECT json_build_object(
   'tables', (SELECT json_agg(to_json(held) ORDER BY nspname, relname) FROM held),
   'columns', (SELECT json_agg(json_build_array(attrelid::bigint, attname, atttypid::bigint, atttypmod, attnotnull,
-      attgenerated <> '' OR attidentity <> '' OR coalesce(value LIKE 'nextval(%', false)) ORDER BY attrelid, attnum)
+      attgenerated <> '' OR attidentity <> '' OR coalesce(starts_with(value, 'nextval('), false)) ORDER BY attrelid, attnum)
     FROM columns),
   'sequences', (SELECT json_agg(json_build_array(refobjid::bigint, attname, objid::regclass::text)) FROM pg_depend
       JOIN named ON (attrelid, attnum) = (refobjid, refobjsubid) JOIN pg_class s ON s.oid = objid AND s.relkind = 'S'
@@ -90,9 +100,9 @@ class Held:
         return sql.Identifier(*self.path)
 
 
-def read(connection: "psycopg.Connection[Any]") -> dict[int, Held]:
-    """Return every table of the database by its OID."""
-    row = connection.execute(CATALOG).fetchone()
+def read(connection: "psycopg.Connection[Any]", tables: Collection[str] | None = None) -> dict[int, Held]:
+    """Return every table by its OID; or those named (`schema.table`), with all that they refer to and their partitions."""
+    row = connection.execute(CATALOG, {"tables": None if tables is None else list(tables)}).fetchone()
     found: dict[str, list[Any]] = {name: rows or [] for name, rows in (row[0] if row else {}).items()}
     types = {one[0]: one for one in found["types"]}
     names = {int(one["oid"]): f"{one['nspname']}.{one['relname']}" for one in found["tables"]}

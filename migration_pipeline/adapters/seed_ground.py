@@ -27,14 +27,14 @@ RAISED = "exec_stmt_raise"  #: the function of the server's source that PL/pgSQL
 class Ground:
     """One pass over a database: what is known of it, and what has become of its tables."""
 
-    def __init__(self, connection: Connection, number: int) -> None:
+    def __init__(self, connection: Connection, number: int, tables: Collection[str] | None = None) -> None:
         self.connection = connection
         self.number = number
         self.rows: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.unfilled: dict[str, str] = {}
         self.later: list[tuple[Held, Link]] = []  #: references that wait for rows of the other table
-        self.held = seed_catalog.read(connection)
+        self.held = seed_catalog.read(connection, tables)
         self._keys: dict[tuple[int, tuple[str, ...]], list[Key]] = {}
 
     def seeded(self) -> Seeded:

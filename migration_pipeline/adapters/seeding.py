@@ -29,7 +29,7 @@ def seed(
     """
     with connection.transaction():
         connection.execute(IMMEDIATE)
-        ground = Ground(connection, rows)
+        ground = Ground(connection, rows, tables)
         _plant(ground, _chosen(connection, ground.held, tables, leave_out))
         return ground.seeded()
 
@@ -38,13 +38,18 @@ def fill(connection: Connection, columns: Collection[str] | None = None, *, leav
     """Fill columns of rows that are there: the named ones (`schema.table.column`), or every one that holds nothing at all."""
     with connection.transaction():
         connection.execute(IMMEDIATE)
-        ground = Ground(connection, ROWS)
+        ground = Ground(connection, ROWS, None if columns is None else _perhaps_tables(columns))
         stored = [one for one in ground.held.values() if one.kind == "r" and not one.extended and one.name not in leave_out]
         for one in stored:
             names = [name for name in _unheld(connection, one) if columns is None or f"{one.name}.{name}" in columns]
             if names:
                 seed_filling.fill(ground, one, names)
         return ground.seeded()
+
+
+def _perhaps_tables(columns: Collection[str]) -> set[str]:
+    """Return what may be the table of each `schema.table.column`: a name may have a dot in it."""
+    return {one[:place] for one in columns for place, letter in enumerate(one) if letter == "."}
 
 
 def _chosen(
