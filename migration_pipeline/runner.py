@@ -85,6 +85,9 @@ class Pipe:
 #: What a statement holds that ends or begins a transaction, or forgets what is temporary; whether it does, the pipeline reads.
 ENDS_TRANSACTION = re.compile(r"\b(?:commit|rollback|abort|end|begin|start|prepare|discard)\b", re.IGNORECASE)
 
+#: What a statement holds that may outlast its transaction in the session: `alembic` runs each command in a new one.
+STAYS = re.compile(r"(?:^|;)\s*(?:set|reset|prepare)\b|\bset_config\b|\btemp(?:orary)?\b", re.IGNORECASE)
+
 
 class Session:
     """The one connection, and the conversation about it."""
@@ -104,6 +107,9 @@ class Session:
         self.has_savepoint = False  # from the connection to the first revision
         self.is_alone = bool(start.get("alone"))  # there is no transaction: each statement commits
         self.is_checking = start["mode"] == "check"  # there is a transaction for each revision, up or down
+        self.has_stayed = False  # something of a revision may have outlasted its transaction
+        self.is_autocommit = False  # env.py has set its connection so
+        self.commits_itself = False  # that, or the step that runs has asked Alembic for a block without a transaction
 
     def ask(self, question: str, **facts: Any) -> Message:
         """Ask the pipeline, answer its queries from inside the transaction, and return its answer."""
@@ -135,6 +141,7 @@ class Session:
         if self.doomed:
             raise Stopped("doomed", self.doomed)
         self.statement = sql
+        self.has_stayed = self.has_stayed or STAYS.search(sql) is not None
         if self.is_checking and own and not ENDS_TRANSACTION.search(sql):
             return None  # on a scratch database anything may be sent but what would end our transaction
         return self.ask("statement", sql=sql, parameters=has_parameters, revision=self.revision, own=own).get("instead")
@@ -227,6 +234,8 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
 
         @autocommit.setter
         def autocommit(self, value: bool) -> None:
+            if session.revision is None:
+                session.is_autocommit = bool(value)
             if value or session.revision is None:  # switched off, it has committed what came before
                 session.ends("autocommit")
 
@@ -747,7 +756,11 @@ def check(session: Session) -> None:
             session.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
         Steps(session, script, context, given).obey()
 
-    MigrationContext.autocommit_block = lambda _context: contextlib.nullcontext()  # type: ignore[method-assign,assignment,return-value]
+    def autocommit_block(_context: Any) -> Any:
+        session.commits_itself = True
+        return contextlib.nullcontext()
+
+    MigrationContext.autocommit_block = autocommit_block  # type: ignore[method-assign,assignment]
     environment = EnvironmentContext(config, script, as_sql=False, destination_rev="heads")
     configure_original = environment.configure
     environment.configure = configure  # type: ignore[method-assign,assignment]
@@ -772,7 +785,9 @@ class Steps:
         context._ensure_version_table()
         self.maintainer = HeadMaintainer(context, context.get_current_heads())
         self.heads = set(self.maintainer.heads)  # before the step that is running
+        self.settings = dict(session.own_query(HELD)["rows"])  # env.py's own
         session.connection.really_end("commit")
+        session.has_stayed = False
 
     def obey(self) -> None:
         """Ask for orders until there is none: a step to run, or the models to compare with."""
@@ -801,9 +816,12 @@ class Steps:
         session = self.session
         session.revision = order["revision"]
         session.error = session.doomed = session.database_error = session.statement = None
+        session.commits_itself = session.is_autocommit
         if not order.get("goes_on"):
             session.connection.really_end("rollback")  # the pipeline may have looked at something
             self.heads = set(self.maintainer.heads)
+            if session.has_stayed:
+                self.forget()
             self.begin(alone=order["alone"])
         told: Message = {"error": None}
         try:
@@ -814,13 +832,27 @@ class Steps:
             if not order["alone"]:
                 session.quiet = True
                 session.connection.own_rows("SET CONSTRAINTS ALL IMMEDIATE", ())
-        except (Exception, Stopped, SystemExit) as error:
-            if isinstance(error, Stopped) and error.kind == "hung up":
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or (isinstance(error, Stopped) and error.kind == "hung up"):
                 raise
-            told["error"] = failure(session, error)
+            told["error"] = dict(failure(session, error), commits_itself=session.commits_itself)
         finally:
             session.quiet = False
         return told
+
+    def forget(self) -> None:
+        """Give the session back what it was before the revisions: temporary tables, prepared statements, settings, role."""
+        session = self.session
+        session.has_stayed = False
+        session.own_query("RESET SESSION AUTHORIZATION")
+        session.own_query(FORGET)
+        now = dict(session.own_query(HELD).get("rows", ()))
+        for name in sorted(now.keys() | self.settings.keys(), key=lambda name: name == "role"):  # it may not set the others
+            if name not in self.settings:
+                session.own_query("RESET " + name)
+            elif now.get(name) != self.settings[name]:
+                session.own_query("SELECT set_config(%s, %s, false)", name, self.settings[name])
+        session.connection.really_end("commit")
 
     def begin(self, *, alone: bool) -> None:
         """Let each statement commit by itself, or begin a transaction, whatever the step before left SQLAlchemy to believe."""
@@ -911,6 +943,23 @@ class Steps:
             session.is_alone, session.revision = False, None
             session.connection.really_autocommit(False)
         return None
+
+
+HELD = """
+SELECT quote_ident(name), setting FROM pg_settings WHERE source = 'session' AND name !~ '^transaction_'
+UNION ALL SELECT 'role', current_setting('role')
+"""
+FORGET = """
+DO $do$
+DECLARE one text;
+BEGIN
+  FOR one IN SELECT format('DROP TABLE IF EXISTS %s CASCADE', oid::regclass) FROM pg_class
+             WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'p')
+    UNION ALL SELECT format('DEALLOCATE %I', name) FROM pg_prepared_statements WHERE from_sql LOOP
+    EXECUTE one;
+  END LOOP;
+END $do$
+"""
 
 
 def drift(one: Any) -> List[str]:

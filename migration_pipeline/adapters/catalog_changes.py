@@ -2,8 +2,8 @@
 
 A transaction holds a lock stronger than ACCESS SHARE on every relation that it has written to or altered, cascades and triggers
 included, until it ends (https://www.postgresql.org/docs/current/view-pg-locks.html). GRANT takes none: it leaves a row of the
-catalog with the transaction's number. What the text of one relation says of another one (a view, a foreign key, a default) is
-read with that other one.
+catalog with the transaction's number. COMMENT ON CONSTRAINT and its like lock what they speak of, not its relation. What the text
+of one relation says of another one (a view, a foreign key, a default) is read with that other one.
 """
 
 from migration_pipeline.adapters.catalog_words import FIRST_NORMAL_OID
@@ -13,11 +13,17 @@ OWN_TYPES = """(typrelid = 0 AND (typcategory <> 'A' OR typtype = 'd')
   OR EXISTS (SELECT FROM pg_class c WHERE c.oid = x.typrelid AND c.relkind = 'c'))"""
 #: Catalogs of what is no relation, with the column that tells a row of ours and what else it must be, by what is read together.
 COMMENTS = ("pg_description", "objoid", "(classoid <> 'pg_class'::regclass)")
+#: That schema is initdb's.
+COMMENT_ON_PUBLIC = (
+    "pg_description",
+    "objoid",
+    "(objoid, classoid) IN (SELECT oid, tableoid FROM pg_namespace WHERE nspname = 'public')",
+)
 CATALOGS = {
     "types": (("pg_type", "oid", OWN_TYPES), ("pg_enum", "oid", ""), ("pg_constraint", "oid", "contypid <> 0"), COMMENTS),
     "functions": (("pg_proc", "oid", ""), COMMENTS),
     "rest": (
-        ("pg_namespace", "oid", "nspname !~ '^pg_'"), ("pg_extension", "oid", "true"), COMMENTS,
+        ("pg_namespace", "oid", "nspname !~ '^pg_'"), ("pg_extension", "oid", "true"), COMMENTS, COMMENT_ON_PUBLIC,
         *((name, "oid", "") for name in ("pg_cast", "pg_operator", "pg_opclass", "pg_opfamily", "pg_amop", "pg_amproc",
           "pg_collation", "pg_conversion", "pg_statistic_ext", "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template",
           "pg_am", "pg_foreign_data_wrapper", "pg_foreign_server", "pg_event_trigger", "pg_default_acl", "pg_language",
@@ -29,17 +35,36 @@ CATALOGS = {
 
 def _part(catalog: str, column: str, condition: str) -> str:
     own = f"x.{column} >= {FIRST_NORMAL_OID}"
-    where = condition if catalog in {"pg_namespace", "pg_extension"} else f"{own} AND {condition}" if condition else own
+    where = (
+        condition
+        if {catalog, condition} & {"pg_namespace", "pg_extension", COMMENT_ON_PUBLIC[-1]}
+        else f"{own} AND {condition}"
+        if condition
+        else own
+    )
     digest = f"coalesce(sum(hashint8extended(x.xmin::text::bigint, x.{column}::bigint)), 0)"
     return f"(SELECT count(*) || ' ' || {digest} FROM {catalog} x WHERE {where})"
 
 
 SIGNATURES = tuple(f"md5({' || '.join(_part(*one) for one in catalogs)})" for catalogs in CATALOGS.values())
+#: Constraints whose own triggers were switched off, by ALTER TABLE ... DISABLE TRIGGER ALL: nothing is checked any more.
+UNCHECKED = """
+SELECT 'table ' || r.name, json_build_object('constraints that are not checked', string_agg(DISTINCT quote_ident(n.conname), ', '
+  ORDER BY quote_ident(n.conname)))::text
+FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid JOIN pg_constraint n ON n.oid = t.tgconstraint
+WHERE t.tgisinternal AND t.tgenabled IN ('D', 'R') GROUP BY r.name
+"""
 KINDS = "('r', 'p', 'v', 'm', 'f', 'S', 'c')"
 #: Relations that this transaction has changed. No row has a greater age than 0 but by it: subtransactions count on.
 CHANGED = f"""
 SELECT coalesce(i.indrelid, l.relation) FROM pg_locks l LEFT JOIN pg_index i ON i.indexrelid = l.relation
 WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'AccessShareLock' AND l.relation >= {FIRST_NORMAL_OID}
+UNION SELECT coalesce(n.conrelid, t.tgrelid, p.polrelid, w.ev_class) FROM pg_locks l
+LEFT JOIN pg_constraint n ON l.classid = 'pg_constraint'::regclass AND n.oid = l.objid
+LEFT JOIN pg_trigger t ON l.classid = 'pg_trigger'::regclass AND t.oid = l.objid
+LEFT JOIN pg_policy p ON l.classid = 'pg_policy'::regclass AND p.oid = l.objid
+LEFT JOIN pg_rewrite w ON l.classid = 'pg_rewrite'::regclass AND w.oid = l.objid
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'object' AND l.mode <> 'AccessShareLock'
 UNION SELECT c.oid FROM pg_class c WHERE c.oid >= {FIRST_NORMAL_OID} AND age(c.xmin) <= 0
 UNION SELECT a.attrelid FROM pg_attribute a WHERE a.attrelid >= {FIRST_NORMAL_OID} AND a.attnum > 0 AND age(a.xmin) <= 0
 """
@@ -52,6 +77,8 @@ TOLD = """
 SELECT unnest(mp_changed)
 UNION SELECT conrelid FROM pg_constraint WHERE contype = 'f' AND confrelid = ANY (mp_changed)
 UNION SELECT inhrelid FROM pg_inherits WHERE inhparent = ANY (mp_changed)
+UNION SELECT objid FROM pg_depend
+WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND refobjid = ANY (mp_changed)
 """ + "".join(_SPEAKS.format(catalog=catalog, relation=relation) for catalog, relation in SPEAKERS.items())
 #: Those of them that are the database's own, one row each; NULL: every one.
 RELATIONS = f"""

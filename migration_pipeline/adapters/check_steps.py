@@ -19,7 +19,8 @@ from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.statements import StopKind
 
 #: active_sql_transaction, and a label of an enum that is used where it was added.
-OUTSIDE_ONLY = frozenset({"25001", "55P04"})
+INSIDE = "25001"
+OUTSIDE_ONLY = frozenset({INSIDE, "55P04"})
 #: What the guard says of a revision that leaves our transaction.
 LEAVES = frozenset({StopKind.TRANSACTION_CONTROL.value, "ends transaction", "second connection"})
 
@@ -62,6 +63,8 @@ class Steps:
         error = self._order(answer="step", revision=revision, down=down, alone=False)
         if error is None or not (error.sqlstate in OUTSIDE_ONLY or error.stopped in LEAVES):
             return error
+        if down and error.sqlstate == INSIDE and not error.told.get("commits_itself"):
+            return error  # an upgrade like that the pipeline runs without a transaction; `alembic downgrade` does not
         self.end(commit=False)
         self.is_alone = True
         return self._order(answer="step", revision=revision, down=down, alone=True)

@@ -76,7 +76,10 @@ class Examination:
         """
         start = time.monotonic()
         seen = Seen(on_rows=on_rows)
+        rows = self.rows
         self._check(step, file, seen)
+        if not self.is_spoiled and seen.on_rows is None:
+            self._seed(table_rows.emptied(rows, self.rows), Seen())
         seen.seconds = time.monotonic() - start
         return seen
 
@@ -190,8 +193,13 @@ class Examination:
     def _seed(self, touched: Collection[str], seen: Seen, before: Book | None = None) -> Spared:
         """Give rows to tables and values to columns that hold none; return what else of `before` this has changed."""
         held = [one for name, one in self.rows.items() if name in touched]
-        tables = [one.plain for one in held if not one.rows]
-        columns = {one.plain: [name for name, column in one.columns.items() if not column.values] for one in held if one.rows}
+        emptied = table_rows.emptied(before or {}, self.rows)
+        tables = [one.plain for one in held if not one.rows and one.name not in emptied]
+        columns = {
+            one.plain: [name for name, column in one.columns.items() if not (column.values or name in emptied.get(one.name, ()))]
+            for one in held
+            if one.rows
+        }
         wanted = [f"{table}.{name}" for table, names in columns.items() for name in names]
         if not self.seeds or not (tables or wanted):
             return {}

@@ -117,7 +117,7 @@ def _text(version: int) -> str:
         gone=catalog_changes.GONE,
         relations=catalog_changes.RELATIONS,
         signatures=", ".join(catalog_changes.SIGNATURES),
-        parts=beginning.replace("WHERE c.relkind IN", ONE) + "\nUNION ALL\n".join(parts),
+        parts=beginning.replace("WHERE c.relkind IN", ONE) + "\nUNION ALL\n".join((*parts, catalog_changes.UNCHECKED)),
         others="".join(others),
         read=READ,
     )

@@ -62,17 +62,21 @@ def read(query: Query, base: SchemaMarks | None, also: Collection[int] = ()) -> 
     """
     known = base or SchemaMarks()
     answer = look_function.ask(query, None if base is None else also, known.relations.keys(), known.signatures)
-    others = {group: known.others[group] if rows is None else _rows(rows) for group, rows in answer.others.items()}
+    others = _others(known, answer)
     if base is not None and not all(_keeps_names(base.others[group], rows) for group, rows in others.items()):
         # what was renamed may stand in the text of any relation, and a label in any row
-        answer = look_function.ask(query, None, (), answer.signatures)
-        return _marks(SchemaMarks(), answer, others), answer
+        answer = look_function.ask(query, None, (), {})
+        return _marks(SchemaMarks(), answer, _others(known, answer)), answer
     marks = _marks(known, answer, others)
     before, after = ([rows for oid in answer.relations if (rows := one.relations.get(oid))] for one in (known, marks))
     if base is not None and not _keeps_names(frozenset().union(*before), frozenset().union(*after)):
-        deep = look_function.ask(query, (), known.relations.keys(), answer.signatures, deep=True)
-        marks = _marks(known, deep, others)
+        deep = look_function.ask(query, (), known.relations.keys(), {}, deep=True)
+        marks = _marks(known, deep, _others(known, deep))
     return marks, answer
+
+
+def _others(known: SchemaMarks, answer: Answer) -> dict[str, Rows]:
+    return {group: known.others[group] if rows is None else _rows(rows) for group, rows in answer.others.items()}
 
 
 def _marks(known: SchemaMarks, answer: Answer, others: Mapping[str, Rows]) -> SchemaMarks:

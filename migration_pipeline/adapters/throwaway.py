@@ -15,6 +15,7 @@ from migration_pipeline.domain.connection import Connection
 OPTIONS = {
     "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off", "jit": "off",
     "wal_level": "minimal", "max_wal_senders": "0", "max_connections": "20",
+    "max_locks_per_transaction": "2048",  # a first revision may make a thousand tables, and a look reads them all
 }  # fmt: skip
 INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 

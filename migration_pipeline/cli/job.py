@@ -46,7 +46,7 @@ def run(job_name: str, target: Target, config: dict[str, object], *, as_json: bo
     terminal = Terminal(as_json=as_json)
     terminal.headline(target)
     place = Workplace(target=target, run_id="")
-    with _interrupted_by_signals(), terminal, _runners_ahead(place, job_name):
+    with interrupted_by_signals(), terminal, _runners_ahead(place, job_name):
         prepare_home(target.settings_folder)
         desk.present = terminal
         try:
@@ -145,7 +145,7 @@ def prepare_home(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
+def interrupted_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the run as Ctrl-C does: rolled back, locks released, nothing left behind."""
 
     def interrupt(_number: int, _frame: types.FrameType | None) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from migration_pipeline import downgrade_slices, errors, settings_source
 from migration_pipeline.adapters import runner_process, throwaway
+from migration_pipeline.cli import job
 from migration_pipeline.cli.annotate import LineTerminal, place_of
 from migration_pipeline.cli.options import here, target_option
 from migration_pipeline.cli.wording import plain
@@ -50,13 +51,15 @@ def test_downgrades(
     slice_of = downgrade_range.shard(shard)
     if slice_of is None:
         raise errors.SettingsError(f'"{shard}" is no slice.', next_step="use --shard I/N, such as --shard 1/3")
+    if files["models"] and to:
+        raise errors.SettingsError("--models compares the last schema, which --to leaves out.", next_step="use one of the two")
     place = place_of(target)
     if form == "github" and os.environ.get("GITHUB_WORKSPACE"):
         place.shown_from = Path(os.environ["GITHUB_WORKSPACE"])
     terminal = Drawing()
     runner_process.spares.prepare(place.project, jobs)  # its imports take as long as the server's start
     try:
-        with _server(target) as (server, programs):
+        with job.interrupted_by_signals(), _server(target) as (server, programs):
             asked = Asked(
                 project=place.project, server=server, safety=place.safety, shown=place.shown,
                 range=Range(since=since, to=to, shard=slice_of), programs=programs, **files,

@@ -37,7 +37,7 @@ def findings(
         if one.property is None:
             told += _whole(one, before, after, new, gone)
         elif one.property != PLACE:
-            told += _property(one, before)
+            told += _property(one, before, after)
     orders, notes = _orders(found, before, after, at_the_end)
     return [*told, *orders], notes
 
@@ -122,9 +122,10 @@ def is_part(name: Name, properties: Mapping[str, str], others: Collection[str]) 
     return any(owner in others for owner in owners)
 
 
-def _property(one: Difference, before: SchemaSnapshot) -> Iterator[Finding]:
+def _property(one: Difference, before: SchemaSnapshot, after: SchemaSnapshot) -> Iterator[Finding]:
     name, key = Name.of(one.object), one.property or ""
-    if name.kind == "index" and f"constraint {_table_of(one)}.{name.last}" in before.objects:
+    constraint = f"constraint {_table_of(one)}.{name.last}" if name.kind == "index" else ""
+    if before.objects.get(constraint) != after.objects.get(constraint):
         return  # the constraint tells
     if key == "privileges":
         yield from privileges.findings(name, one.before, one.after, before.objects[one.object].get("owner", ""))
@@ -136,7 +137,7 @@ def _property(one: Difference, before: SchemaSnapshot) -> Iterator[Finding]:
     yield Finding(
         kind=Kind.CHANGED,
         what=f"{name}: {key} is {now}, was {was}",
-        add=mending.changing(name, key, one.before, one.after, before),
+        add=() if constraint in before.objects else mending.changing(name, key, one.before, one.after, before),
     )
 
 

@@ -62,11 +62,12 @@ def compare(before: Book, now: Book, upgraded: Book, spared: Spared, filled: Boo
     that it is told alone that it holds less than before: what the check put in makes nothing fewer.
     """
     found: list[RowLoss] = []
+    renamed = {one.oid: one for one in upgraded.values()}
     for name, was in sorted(before.items()):
         left_out, left = spared.get(name, ()), now.get(name)
         if name in spared and left is not None:
             left = _without_filling(left, filled[name], upgraded[name], left_out)
-        found += _of_table(was, left, upgraded.get(name), left_out)
+        found += _of_table(was, left, upgraded.get(name, renamed.get(was.oid)), left_out)
     return found
 
 
@@ -82,9 +83,9 @@ def _of_table(
     was: TableRows, now: TableRows | None, upgraded: TableRows | None, left_out: Collection[str] | None
 ) -> Iterator[RowLoss]:
     number = was.rows - (now.rows if now else 0)
-    gone = upgraded is None or upgraded.rows < was.rows
+    left = upgraded.rows if upgraded else 0
     if number > 0:
-        yield RowLoss(table=was.name, loss=Loss.ROWS, number=number, by_upgrade=gone)
+        yield RowLoss(table=was.name, loss=Loss.ROWS, number=number, by_upgrade=was.rows - left >= number)
         return  # that their values are gone too goes without saying
     if now is None or left_out is None:
         return
@@ -94,24 +95,46 @@ def _of_table(
     losses = [
         loss
         for column, held in was.columns.items()
-        if (loss := _of_column(was.name, column, held, now, upgraded)) and (column not in left_out or loss.loss is Loss.VALUES)
+        if (loss := _of_column(was, column, held, now, upgraded)) and (column not in left_out or loss.loss is Loss.VALUES)
     ]
     yield from losses
     if not losses and not left_out and was.columns.keys() == now.columns.keys() and was.digest != now.digest:
         yield RowLoss(table=was.name, loss=Loss.MIXED, by_upgrade=upgraded is None or upgraded.digest == now.digest)
 
 
-def _of_column(table: str, column: str, held: ColumnValues, now: TableRows, upgraded: TableRows | None) -> RowLoss | None:
+def _of_column(was: TableRows, column: str, held: ColumnValues, now: TableRows, upgraded: TableRows | None) -> RowLoss | None:
     left = now.columns.get(column)
     if left is not None and left.digest == held.digest and left.values == held.values:
         return None
-    between = upgraded.columns.get(column) if upgraded else None
-    by_upgrade = between is None or (between.digest, between.values) != (held.digest, held.values)
+    between = _between(was, held, upgraded.columns.get(column), upgraded) if upgraded else None
     number = held.values - (left.values if left else 0)
+    by_upgrade = between is None or (between.digest, between.values) != (held.digest, held.values)
+    by_upgrade &= number <= 0 or between is None or held.values - between.values >= number
     loss = Loss.VALUES if number > 0 else Loss.CHANGED
     if left is None and not number:
         return None  # an empty column is gone: that the catalog tells
-    return RowLoss(table=table, column=column, loss=loss, number=max(number, 0), by_upgrade=by_upgrade)
+    return RowLoss(table=was.name, column=column, loss=loss, number=max(number, 0), by_upgrade=by_upgrade)
+
+
+def _between(was: TableRows, held: ColumnValues, same: ColumnValues | None, upgraded: TableRows) -> ColumnValues | None:
+    """Return a column as the upgrade left it, under another name perhaps."""
+    renamed = (one for one in upgraded.columns.values() if one.number == held.number and was.oid == upgraded.oid)
+    return same or next(renamed, None)
+
+
+def emptied(before: Book, now: Book) -> dict[str, Collection[str]]:
+    """Return the columns that held values and hold none any more, by table: what took them is to bring them back."""
+    found = {
+        name: [column for column, had in was.columns.items() if had.values and not _values(now[name], column)]
+        for name, was in before.items()
+        if name in now and was.rows
+    }
+    return {name: columns for name, columns in found.items() if columns or not now[name].rows}
+
+
+def _values(rows: TableRows, column: str) -> int:
+    held = rows.columns.get(column)
+    return held.values if held else 0
 
 
 def added_again(was: TableRows, upgraded: TableRows | None, now: TableRows | None) -> list[str]:

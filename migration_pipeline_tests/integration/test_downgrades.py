@@ -296,6 +296,25 @@ def test_given_rows_take_the_place_of_synthetic_ones(check, tmp_path):
     )
 
 
+READS = 'import json\nfor (body,) in op.get_bind().exec_driver_sql("SELECT body FROM notes").all():\n    json.loads(body)\n'
+
+
+def test_rows_that_the_check_puts_in_hide_no_loss_and_are_no_fault(check, tmp_path):
+    made = "op.execute('CREATE TABLE notes (id int PRIMARY KEY, body text NOT NULL)')"
+    faults = {
+        "Creates.": (made, 'op.drop_table("notes")'),
+        "Reads what is no JSON.": (f"{READS}op.execute('ALTER TABLE notes ADD c int')", f'{READS}op.drop_column("notes", "c")'),
+        "Makes it anew.": (f'op.drop_table("notes")\n{made}', f'op.drop_table("notes")\n{made}\nop.execute("ALTER TABLE notes ADD c int")'),
+    }  # fmt: skip
+    report = check(downgrade_project.write(tmp_path, faults))
+    assert [[finding.what for finding in one.findings] for one in report.revisions] == [[], [], ["3 rows of notes are lost"]]
+    (note,) = report.revisions[1].notes
+    assert note == (
+        "its upgrade fails on synthetic rows, and was checked without any: JSONDecodeError: "
+        "(message withheld: it may hold row values)"
+    )
+
+
 def test_what_a_revision_changes_is_written_down_and_compared(check, tmp_path):
     project = projects.copy("clinic", tmp_path)
     part = {"range": Range(to="0002")}
@@ -360,3 +379,85 @@ def test_without_a_server_one_is_made_and_nothing_of_it_is_left(run, tmp_path):
     assert done.stdout.splitlines()[:3] == [
         "  ✓ 0001  ok  Create patients.", "  ✓ 0002  ok  Add the ward.", "  ✓ 0003  ok  Index names.",
     ]  # fmt: skip
+
+
+NOTES_TABLE = sent("CREATE TABLE notes (id serial PRIMARY KEY, body text, state int)", "CREATE TABLE tags (id int, name text)")
+NO_NOTES = sent("DROP TABLE notes", "DROP TABLE tags")
+DESTRUCTIVE = "# SAFETY: DESTRUCTIVE\n"
+HIDDEN = {
+    "Creates.": (NOTES_TABLE, NO_NOTES),
+    "Empties a column.": (sent("UPDATE notes SET state = NULL"), sent("UPDATE notes SET state = state + 1")),
+    "Empties a table.": (sent("DELETE FROM tags", "ALTER TABLE tags ADD c int"), sent("ALTER TABLE tags DROP c")),
+    "Loses one row, and then the others.": (
+        DESTRUCTIVE + sent("DELETE FROM notes WHERE id = (SELECT min(id) FROM notes)"), sent("DELETE FROM notes"),
+    ),
+    "Loses values under another name.": (
+        DESTRUCTIVE + sent("ALTER TABLE notes RENAME body TO text", "ALTER TABLE notes RENAME TO posts"),
+        sent("UPDATE posts SET text = NULL", "ALTER TABLE posts RENAME text TO body", "ALTER TABLE posts RENAME TO notes"),
+    ),
+    "Comments.": (sent("COMMENT ON CONSTRAINT notes_pkey ON posts IS 'c'", "COMMENT ON SCHEMA public IS 's'"), "pass"),
+    "Fills a key's pages half.": (sent("ALTER INDEX notes_pkey SET (fillfactor = 50)"), "pass"),
+    "Refers, and does not check it.": (
+        sent("CREATE TABLE kids (n int REFERENCES posts)", "ALTER TABLE posts DISABLE TRIGGER ALL"), sent("DROP TABLE kids"),
+    ),
+    "Refers, and checks nothing.": (sent("ALTER TABLE kids DISABLE TRIGGER ALL"), "pass"),
+    "Is sent inside a transaction.": (
+        'op.create_index("ix", "posts", ["text"])', 'op.drop_index("ix", "posts", postgresql_concurrently=True)',
+    ),
+    "Leaves a path.": (
+        sent("CREATE SCHEMA app", "SET search_path TO app, public", "CREATE TABLE t ()"), sent("DROP TABLE t", "DROP SCHEMA app"),
+    ),
+    "Stops as a task does.": (sent("CREATE TABLE b ()"), "import asyncio\nasyncio.run(asyncio.sleep(0))\nraise asyncio.CancelledError"),
+}  # fmt: skip
+
+
+KEY = "CREATE UNIQUE INDEX notes_pkey ON public.posts USING btree (id)"
+
+
+def test_what_hides_behind_something_else_is_seen(check, tmp_path):
+    report = check(downgrade_project.write(tmp_path, HIDDEN))
+    assert [[finding.what for finding in one.findings] for one in report.revisions] == [
+        [],
+        ["3 values of notes.state are lost"],
+        ["3 rows of tags are lost"],
+        ["3 rows of notes are lost"],
+        ["2 values of notes.body are lost"],
+        ["constraint posts.notes_pkey: comment is c, was not set", "schema public: comment is s, was standard public schema"],
+        [
+            f"index notes_pkey: definition is {KEY} WITH (fillfactor='50'), was {KEY}",
+        ],
+        [],
+        ["table kids: constraints that are not checked is kids_n_fkey, was not set"],
+        ["25001 DROP INDEX CONCURRENTLY cannot run inside a transaction block; statement: DROP INDEX CONCURRENTLY ix"],
+        ['42P01 table "t" does not exist; statement: DROP TABLE t'],
+        ["CancelledError"],
+    ]
+
+
+LEFT_IN_THE_SESSION = {
+    "Creates.": (sent("CREATE TYPE mood AS ENUM ('good')", "CREATE FUNCTION f(mood) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+                      "CREATE TABLE notes (id serial PRIMARY KEY, body text)", "CREATE STATISTICS st ON id, body FROM notes"),
+                 sent("DROP TABLE notes", "DROP FUNCTION f", "DROP TYPE mood")),
+    "Keeps rows aside.": (
+        sent("CREATE TEMP TABLE aside AS SELECT * FROM notes", "PREPARE one AS SELECT 1", "ALTER TABLE notes ADD a int"),
+        sent("CREATE TEMP TABLE aside AS SELECT * FROM notes", "ALTER TABLE notes DROP a"),
+    ),
+    "Renames.": (sent("ALTER TABLE notes RENAME TO posts", "ALTER TYPE mood RENAME TO moods"),
+                 sent("ALTER TABLE posts RENAME TO notes", "ALTER TYPE moods RENAME TO mood")),
+    "Counts by two.": (sent("ALTER SEQUENCE notes_id_seq INCREMENT 2"), sent("ALTER SEQUENCE notes_id_seq INCREMENT 1")),
+    "Adds a schema and a function.": (sent("CREATE SCHEMA x", "CREATE FUNCTION x.g() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+                                      sent("DROP SCHEMA x CASCADE")),
+}  # fmt: skip
+
+
+def test_what_stays_in_the_session_or_under_an_old_name_is_no_fault(check, tmp_path):
+    report = check(downgrade_project.write(tmp_path, LEFT_IN_THE_SESSION))
+    assert [one.text for one in report.revisions if one.is_failed or one.notes] == []
+
+
+def test_models_are_not_left_uncompared_without_a_word(run):
+    done = run(projects.CLINIC, "--to", "0002", "--models")
+    assert (done.returncode, done.stderr) == (
+        errors.SettingsError.exit_code,
+        "--models compares the last schema, which --to leaves out.\nNext: use one of the two\n",
+    )
