@@ -33,7 +33,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NoReturn, Optional, TextIO, cast
+from typing import Any, Callable, Dict, List, NoReturn, Optional, TextIO, Tuple, cast
 from urllib.parse import parse_qs, urlsplit
 
 Message = Dict[str, Any]
@@ -108,6 +108,7 @@ class Session:
         self.is_alone = bool(start.get("alone"))  # there is no transaction: each statement commits
         self.is_checking = start["mode"] == "check"  # there is a transaction for each revision, up or down
         self.has_stayed = False  # something of a revision may have outlasted its transaction
+        self.has_run = False  # env.py has run the migrations
         self.is_autocommit = False  # env.py has set its connection so
         self.commits_itself = False  # that, or the step that runs has asked Alembic for a block without a transaction
 
@@ -177,6 +178,12 @@ class Session:
                 self.database_error = None
             elif not failed and how != "rollback()":
                 self.own_query("RELEASE SAVEPOINT migration_pipeline; SAVEPOINT migration_pipeline")
+
+    def begin_only_run(self) -> None:
+        """Note that env.py runs the migrations, and stop it when it does so again."""
+        if self.has_run:
+            self.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
+        self.has_run = True
 
     def release_savepoint(self) -> None:
         if self.has_savepoint:
@@ -683,20 +690,12 @@ def with_settings_of(session: Session, given: Any, connection: Any) -> Any:
 
 def run(session: Session) -> None:
     """Run env.py with our function in the place of Alembic's, as `alembic.command.upgrade` does."""
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
     start = session.start
     planning = start["mode"] in ("plan", "preview")
-    config = configuration(start)
-    script = ScriptDirectory.from_config(config)
-    runs: List[Any] = []
+    config, script = project(session)
 
     def steps(heads: Any, context: Any) -> List[Any]:
-        runs.append(heads)
-        if len(runs) > 1:
-            session.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
+        session.begin_only_run()
         session.release_savepoint()
         if planning:
             tell_plan(session, script, context, heads)
@@ -708,65 +707,60 @@ def run(session: Session) -> None:
         session.ask("begin", heads=sorted(heads), revisions=[step.revision.revision for step in pending])
         return [watched(session, step) for step in pending]
 
-    def configure(connection: Any = None, **kwargs: Any) -> None:
-        for key in ("url", "dialect_name", "transaction_per_migration", "as_sql"):
-            kwargs.pop(key, None)
-        configure_original(connection=alembic_connection(session, connection), transaction_per_migration=False, **kwargs)
-        environment.get_context().on_version_apply_callbacks += (applied,)
+    def configured(context: Any) -> None:
+        context.on_version_apply_callbacks += (applied,)
 
     def applied(step: Any, **_kwargs: Any) -> None:
         session.ask("applied", revision=step.up_revision_id)
 
-    def autocommit_block(_context: Any) -> Any:
-        """Change nothing: a transaction holds what it can, and without one each statement commits anyway."""
-        return contextlib.nullcontext()
-
-    MigrationContext.autocommit_block = autocommit_block  # type: ignore[method-assign,assignment]
-    environment = EnvironmentContext(
-        config, script, fn=steps, as_sql=False, destination_rev=start["revision"], dont_mutate=planning
-    )
-    configure_original = environment.configure
-    environment.configure = configure  # type: ignore[method-assign,assignment]
-    with environment:
-        script.run_env()
-    if not runs:
-        session.stop("no run", "env.py ended without running the migrations")
+    run_env(session, config, script, configured, fn=steps, destination_rev=start["revision"], dont_mutate=planning)
 
 
 def check(session: Session) -> None:
     """Run revisions up and down, as the pipeline says, in one run of env.py: where Alembic would run those that are pending."""
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.runtime.migration import MigrationContext
+    config, script = project(session)
+
+    def configured(context: Any) -> None:
+        context.run_migrations = lambda **given: run_steps(context, given)
+
+    def run_steps(context: Any, given: Message) -> None:
+        session.begin_only_run()
+        Steps(session, script, context, given).obey()
+
+    run_env(session, config, script, configured, destination_rev="heads")
+
+
+def project(session: Session) -> Tuple[Any, Any]:
+    """Return the project's configuration, and the folder of its revisions."""
     from alembic.script import ScriptDirectory
 
     config = configuration(session.start)
-    script = ScriptDirectory.from_config(config)
-    runs: List[Any] = []
+    return config, ScriptDirectory.from_config(config)
+
+
+def run_env(session: Session, config: Any, script: Any, configured: Callable[[Any], None], **options: Any) -> None:
+    """Run env.py on our connection; `configured` is told the context that it has made, before it runs the migrations."""
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationContext
 
     def configure(connection: Any = None, **kwargs: Any) -> None:
         for key in ("url", "dialect_name", "transaction_per_migration", "as_sql"):
             kwargs.pop(key, None)
         configure_original(connection=alembic_connection(session, connection), transaction_per_migration=False, **kwargs)
-        context = environment.get_context()
-        context.run_migrations = lambda **given: run_steps(context, given)  # type: ignore[method-assign]
-
-    def run_steps(context: Any, given: Message) -> None:
-        runs.append(context)
-        if len(runs) > 1:
-            session.stop("several runs", "env.py runs the migrations more than once (several databases or schemas)")
-        Steps(session, script, context, given).obey()
+        configured(environment.get_context())
 
     def autocommit_block(_context: Any) -> Any:
+        """Note it, and change nothing: a transaction holds what it can, and without one each statement commits anyway."""
         session.commits_itself = True
         return contextlib.nullcontext()
 
     MigrationContext.autocommit_block = autocommit_block  # type: ignore[method-assign,assignment]
-    environment = EnvironmentContext(config, script, as_sql=False, destination_rev="heads")
+    environment = EnvironmentContext(config, script, as_sql=False, **options)
     configure_original = environment.configure
     environment.configure = configure  # type: ignore[method-assign,assignment]
     with environment:
         script.run_env()
-    if not runs:
+    if not session.has_run:
         session.stop("no run", "env.py ended without running the migrations")
 
 
@@ -1027,10 +1021,8 @@ def render(session: Session) -> None:
     """
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
-    config = configuration(session.start)
-    script = ScriptDirectory.from_config(config)
+    config, script = project(session)
     statements: List[Any] = []
     told: List[Message] = []
 
