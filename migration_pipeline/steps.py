@@ -407,9 +407,7 @@ def upgrade(
     `say` is told from another thread how far it is, every few seconds.
     """
     _check_same_plan(plan, verified, rehearsal, consent)
-    too_long = locking.over_budget(rehearsal.locks, place.target.lock_budget)
-    _refuse_locks(tuple(one for one in too_long if one not in consent.accepted))
-    _refuse_parts(tuple(one for one in rehearsal.why_not_atomic if one not in consent.accepted))
+    _check_accepted(place, rehearsal, consent)
     place.hold_lock()
     pending.check_files(plan)
     _check_backup(place, verified)
@@ -453,9 +451,21 @@ def upgrade(
         attempts=done.attempts,
         revisions=done.revisions,
     )
+    return _recorded(place, begun, result)
+
+
+def _check_accepted(place: Workplace, rehearsal: Rehearsal, consent: Confirmation) -> None:
+    """Raise LocksTooLong or NotAtomic for what was rehearsed and nobody has accepted."""
+    too_long = locking.over_budget(rehearsal.locks, place.target.lock_budget)
+    _refuse_locks(tuple(one for one in too_long if one not in consent.accepted))
+    _refuse_parts(tuple(one for one in rehearsal.why_not_atomic if one not in consent.accepted))
+
+
+def _recorded(place: Workplace, begun: Migration, result: UpgradeResult) -> UpgradeResult:
+    """Record a migration as committed; where that fails, the upgrade stays, and that is what must be told."""
     try:
         place.history.end(begun, Outcome.COMMITTED, at=place.clock(), heads=result.heads)
-    except errors.MigrationPipelineError as error:  # the upgrade is committed, and that is what must be told
+    except errors.MigrationPipelineError as error:
         return replace(result, notes=(f"the record of this migration could not be kept: {error.what}",))
     return result
 

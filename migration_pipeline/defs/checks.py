@@ -5,7 +5,8 @@ The jobs evaluate them while they work; nothing else does.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
@@ -57,14 +58,9 @@ def of_target(target: str) -> dg.AssetChecksDefinition:
     return told_only
 
 
-@contextlib.contextmanager
-def proving(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> Iterator[None]:
+def proving(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> AbstractContextManager[None]:
     """Record a backup that cannot be proved; `proved` records one that was."""
-    try:
-        yield
-    except errors.VerificationFailed as error:
-        _failed(context, assets.backup_key(workplace.place.target.name), RESTORABLE, error)
-        raise
+    return _checking(context, workplace, assets.backup_key, RESTORABLE, errors.VerificationFailed)
 
 
 def proved(context: dg.OpExecutionContext, verified: VerifiedBackup | Verified) -> None:
@@ -81,18 +77,29 @@ def proved(context: dg.OpExecutionContext, verified: VerifiedBackup | Verified) 
         _passed(context, assets.backup_key(backup.manifest.identity.target), RESTORABLE, shown)
 
 
-@contextlib.contextmanager
-def comparing(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> Iterator[None]:
+def comparing(context: dg.OpExecutionContext, workplace: WorkplaceResource) -> AbstractContextManager[None]:
     """Record an upgraded database that is not what the rehearsal left; `matched` records one that is."""
-    try:
-        yield
-    except errors.PostCheckFailed as error:
-        _failed(context, assets.schema_key(workplace.place.target.name), MATCHES, error)
-        raise
+    return _checking(context, workplace, assets.schema_key, MATCHES, errors.PostCheckFailed)
 
 
 def matched(context: dg.OpExecutionContext, workplace: WorkplaceResource, checked: PostCheck) -> None:
     _passed(context, assets.schema_key(workplace.place.target.name), MATCHES, metadata.of_post_check(checked))
+
+
+@contextlib.contextmanager
+def _checking(
+    context: dg.OpExecutionContext,
+    workplace: WorkplaceResource,
+    asset: Callable[[str], dg.AssetKey],
+    check: str,
+    kind: type[errors.MigrationPipelineError],
+) -> Iterator[None]:
+    """Record a check of the Target's asset as failed where an error of this kind passes."""
+    try:
+        yield
+    except kind as error:
+        _failed(context, asset(workplace.place.target.name), check, error)
+        raise
 
 
 def _passed(context: dg.OpExecutionContext, asset: dg.AssetKey, check: str, shown: Metadata) -> None:
