@@ -81,6 +81,14 @@ class Site:
         run = Run(arguments, self.environ, self.folder, answer=answer)
         return subprocess.CompletedProcess(arguments, run.wait(), run.printed, run.said)
 
+    def enter(self, monkeypatch):
+        """Put this process in the operator's place: environment, folder, Dagster's home."""
+        (self.folder / "dagster").mkdir()
+        (self.folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
+        for name, value in self.environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(self.folder)
+
     def take_backup(self):
         """Take the backup that a migration demands, where it is not what the test is about."""
         taken = self.run("backup-db")

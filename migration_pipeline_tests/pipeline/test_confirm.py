@@ -263,10 +263,7 @@ def test_nobody_is_waited_for_longer_than_the_backup_is_good_for(house, monkeypa
 @pytest.mark.parametrize("revision", ["0001"])
 def test_a_plan_that_needs_no_confirmation_says_why(make_site18, monkeypatch, revision):
     site = make_site18("linear")
-    (site.folder / "dagster").mkdir()
-    for name, value in site.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(site.folder)
+    site.enter(monkeypatch)
     with dg.DagsterInstance.get() as instance:
         assert dg.execute_job(dg.reconstructable(jobs.backup_database), instance=instance).success
         done = dg.execute_job(

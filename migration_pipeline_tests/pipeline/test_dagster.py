@@ -45,11 +45,7 @@ def house(make_site18, monkeypatch):
     """A destructive plan, a recent backup, and this process in the site's place."""
     site = make_site18("drops_table", at="0001")
     site.query("INSERT INTO alerts (message) SELECT 'm' FROM generate_series(1, 7)")
-    (site.folder / "dagster").mkdir()
-    (site.folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    for name, value in site.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(site.folder)
+    site.enter(monkeypatch)
     with dg.DagsterInstance.get() as instance:
         house = House(site, instance)
         assert house.run(jobs.backup_database).success

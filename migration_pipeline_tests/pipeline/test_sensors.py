@@ -79,11 +79,7 @@ def watched(make_site18, web, monkeypatch):
     site = make_site18("drops_table", at="0001")
     site.more["HOOK_URL"] = f"json://127.0.0.1:{web.server_port}/{SECRET}"
     site.configure(alerts=["env:HOOK_URL"], alert_after_minutes=0.001, cancel_after_minutes=0.002)
-    (site.folder / "dagster").mkdir()
-    (site.folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    for name, value in site.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(site.folder)
+    site.enter(monkeypatch)
     with dg.DagsterInstance.get() as instance:
         yield Watched(site, instance, web)
 
