@@ -15,6 +15,7 @@ import pytest
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import binaries, embedded
+from migration_pipeline_tests import runner_forks
 
 MAJORS = (18, 15)  # the wheel's and Debian 12's
 MEMORY = Path("/dev/shm")
@@ -54,6 +55,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in NEWER_EVERY_DAY and f"pg{MAJORS[1]}" in item.name:
             item.add_marker("long")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_runners():
+    runner_forks.replace_spawn(runner_forks.address)
+    yield
+    runner_forks.stop()
 
 
 def pytest_collection_finish():

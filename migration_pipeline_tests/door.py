@@ -15,6 +15,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from migration_pipeline_tests import runner_forks
+
 forks = multiprocessing.get_context("forkserver")
 forks.set_forkserver_preload(["migration_pipeline_tests.warm"])
 
@@ -29,9 +31,8 @@ class Run:
         for path in self._outputs:
             path.write_text("")  # what the run before it said is not its own
         theirs, self._answers = forks.Pipe(duplex=False)
-        self._process = forks.Process(
-            target=_walk_in, args=(arguments, environ, str(folder), theirs, terminal or self._outputs, prepare), daemon=True
-        )
+        given = (arguments, environ, str(folder), theirs, terminal or self._outputs, runner_forks.address(), prepare)
+        self._process = forks.Process(target=_walk_in, args=given, daemon=True)
         self._process.start()
         theirs.close()
         self.answer(answer)
@@ -73,7 +74,7 @@ class Run:
         return self._process.exitcode
 
 
-def _walk_in(arguments, environ, folder, answers: Connection, outputs, prepare) -> None:
+def _walk_in(arguments, environ, folder, answers: Connection, outputs, runners, prepare) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may ignore them
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -92,6 +93,7 @@ def _walk_in(arguments, environ, folder, answers: Connection, outputs, prepare) 
     sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False))
     sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(number, "w", closefd=False)) for number in (1, 2))
     sys.argv = ["migration-pipeline", *arguments]
+    runner_forks.replace_spawn(lambda: runners)
     if prepare:
         prepare()
     from migration_pipeline.cli import main

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from migration_pipeline.adapters import preflight as conditions
 from migration_pipeline.domain import confirmation
 from migration_pipeline.domain.backups import Outcome
 from migration_pipeline_tests import long, projects
-from migration_pipeline_tests.conftest import execute, wait_until
+from migration_pipeline_tests.conftest import execute, marked_processes, wait_until
 
 WHY = (
     "0003 runs by itself: CREATE INDEX CONCURRENTLY",
@@ -235,15 +234,17 @@ def test_the_other_drivers_run_it_outside_a_transaction_too(site, database18, dr
     assert execute(database18, INVALID) == []
 
 
-def test_a_runner_that_is_killed_while_it_builds_leaves_no_index(place, database18):
+def test_a_runner_that_is_killed_while_it_builds_leaves_no_index(place, database18, monkeypatch, tmp_path):
+    monkeypatch.setenv("MARK", str(tmp_path))
     execute(database18, "ALTER TABLE patients ADD COLUMN ward text", "UPDATE alembic_version SET version_num = '0002'")
     found = rehearsed(place, "0003")
     with psycopg.connect(database18) as writer, ThreadPoolExecutor(1) as pool:
         writer.execute("INSERT INTO patients (name) VALUES ('Alan')")  # the index waits for it
         upgrading = pool.submit(steps.upgrade, place, *found)
-        wait_until(lambda: execute(database18, "SELECT 1 FROM pg_stat_progress_create_index"), lambda: "no index", seconds=60)
-        for runner in runners():
-            os.kill(runner, signal.SIGKILL)
+        building = "SELECT 1 FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"  # a key of a table is built too
+        wait_until(lambda: execute(database18, building), lambda: "no index", seconds=60)
+        (runner,) = marked_processes(tmp_path)
+        os.kill(runner, signal.SIGKILL)
         writer.rollback()  # what drops the index waits for it as well
         with pytest.raises(errors.UpgradeFailed) as caught:
             upgrading.result(60)
@@ -251,9 +252,3 @@ def test_a_runner_that_is_killed_while_it_builds_leaves_no_index(place, database
     assert caught.value.evidence["dropped"] == "public.patients_ward: what the failed revision left of its index"
     assert caught.value.evidence["state"] == "0003 is not applied; the database is at 0002, as it was before it"
     assert execute(database18, INVALID) == []
-
-
-def runners():
-    """Return the project's interpreters that are at work for this process."""
-    lines = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout
-    return [int(line.split()[0]) for line in lines.splitlines() if "runner.py" in line]
