@@ -64,6 +64,7 @@ def preview(place: Workplace, revision: str) -> Preview:
         measured=None,
         version_table=plan.qualified_version_table,
         sources=pending.sources(plan),
+        columns=pending.columns(place.live, sent),
     )
     roads = statements.roads(sent)
     shown = {
@@ -325,13 +326,15 @@ def rehearse(place: Workplace, plan: Plan, verified: VerifiedBackup) -> Rehearsa
 
 def classify_safety(place: Workplace, plan: Plan, rehearsal: Rehearsal | None) -> SafetyReport:
     """Hold the three witnesses together: what each revision declares, what its SQL predicts, what was measured (D3)."""
+    sent = [one for measured in rehearsal.revisions for one in measured.statements] if rehearsal else []
     return safety.classify(
         annotations=pending.annotations_of(plan, place.target.safety_file),
         files={revision.id: revision.path for revision in plan.revisions},
-        statements=[one for measured in rehearsal.revisions for one in measured.statements] if rehearsal else [],
+        statements=sent,
         measured=rehearsal.revisions if rehearsal else None,
         version_table=plan.qualified_version_table,
         sources=pending.sources(plan),
+        columns=pending.columns(place.live, sent),
         sent_outside=rehearsal.outside.statements if rehearsal else (),
     )
 

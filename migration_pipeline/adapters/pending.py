@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,20 @@ from migration_pipeline import errors
 from migration_pipeline.adapters import alembic_project, postgres
 from migration_pipeline.adapters.execution import Reader
 from migration_pipeline.adapters.runner_process import Project
-from migration_pipeline.domain import annotations
+from migration_pipeline.domain import annotations, old_types
 from migration_pipeline.domain import plan as plans
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.effects import Statement
+from migration_pipeline.domain.old_types import Column
 from migration_pipeline.domain.plan import Identity, Plan
+
+COLUMNS = """
+SELECT n.nspname::text, c.relname::text, a.attname::text,
+  CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN format_type(a.atttypid, a.atttypmod) ELSE '' END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+JOIN pg_type t ON t.oid = a.atttypid
+WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p', 'f') AND a.attnum > 0
+"""
 
 
 def plan(project: Project, live: Connection, identity: Identity, revision: str) -> Plan:
@@ -57,6 +66,15 @@ def notes(plan: Plan, live: Connection) -> list[str]:
     here = f"{plan.version_table_schema}.{table}" if plan.version_table_schema else table
     return [f'no revision is applied by "{here}", but schema "{name}" has a "{table}" with rows: is the search_path right?'
             for name in schemas]  # fmt: skip
+
+
+def columns(live: Connection, sent: Sequence[Statement]) -> list[Column]:
+    """Return the columns of the tables in which the statements change a type; one that is not built in is left empty."""
+    tables = old_types.altered(sent)
+    if not tables:
+        return []
+    with postgres.session(live, purpose="looks") as opened:
+        return [Column(*row) for row in postgres.rows(opened, COLUMNS, sorted(tables))]
 
 
 def plan_or_default(project: Project, live: Connection, identity: Identity) -> Plan:

@@ -12,6 +12,7 @@ from migration_pipeline.domain.created import Created, Origin
 from migration_pipeline.domain.finders import Hit
 from migration_pipeline.domain.later import later, worked_out
 from migration_pipeline.domain.looked_at import LookedAt, looked_at
+from migration_pipeline.domain.old_types import Column, OldTypes
 from migration_pipeline.domain.put_back import PutBack, RolledBack
 from migration_pipeline.domain.rule import Grade, Rule, SafeForm
 from migration_pipeline.domain.sql import Name
@@ -50,13 +51,15 @@ def predict(
     *,
     version_table: str,
     sources: Mapping[str, str] | None = None,
+    columns: Sequence[Column] = (),
 ) -> tuple[Finding, ...]:
     """Return what the statements of a plan do to data, protection and service, in the order of the plan.
 
-    `sources` holds the text of each revision's file: a literal is shown only when it stands there.
+    `sources` holds the text of each revision's file: a literal is shown only when it stands there. `columns` are those of the
+    tables whose types the plan changes, as they are before it: a change that is known to keep every value is no finding.
     """
     schema, _, table = version_table.rpartition(".")
-    reader = _Reader(Name(schema or None, table))
+    reader = _Reader(Name(schema or None, table), OldTypes(columns))
     found: list[tuple[_Seen, effects.Statement]] = []
     for statement in statements:
         parsed = sql.parse(statement.sql, statement.has_parameters)
@@ -67,6 +70,8 @@ def predict(
 
 #: Rules about what depends on rows, which counts on any; what else runs on a condition, the rehearsal tells for good.
 BY_ROWS = frozenset({"L11", "L13"})
+#: Rules about changed types → whether a change is known to do no harm.
+OF_TYPES = {"L17": OldTypes.keeps_values, "S05": OldTypes.keeps_files}
 
 
 def _can_be_undone(rule: Rule) -> bool:
@@ -136,8 +141,9 @@ Found = Iterator[_Seen]
 class _Reader:
     """Reads the texts of a plan in order, and what their DO blocks run."""
 
-    def __init__(self, version_table: Name) -> None:
+    def __init__(self, version_table: Name, types: OldTypes) -> None:
         self.created = Created()
+        self.types = types
         self.put_back = PutBack()
         self.rolled_back = RolledBack()
         self.version_table = version_table
@@ -171,6 +177,7 @@ class _Reader:
         if not in_block:
             self.rolled_back.note(node, kind, self.put_back.order)
         self.created.note(node, kind, surely=not in_block)
+        self.types.note(node, kind, surely=not in_block)
 
     def _executed(self, execute: sql.Node, *, doubtful: bool, in_block: bool) -> Found:
         """Read a prepared statement where it is executed: it runs there, and as often."""
@@ -194,6 +201,8 @@ class _Reader:
         if hit.kind == "other":
             return hit
         if rule.is_dml and self._is_version_table(hit.name):
+            return None
+        if rule.code in OF_TYPES and OF_TYPES[rule.code](self.types, hit):
             return None
         if doubtful and rule.code not in BY_ROWS:
             hit = replace(hit, certain=False)

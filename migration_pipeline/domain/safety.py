@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from migration_pipeline import errors
 from migration_pipeline.domain import acquittal, effects, ledger, rules
 from migration_pipeline.domain.annotations import MISSING, Annotation, Declared, Source, line
+from migration_pipeline.domain.old_types import Column
 from migration_pipeline.domain.prediction import Finding, predict
 from migration_pipeline.domain.rules import RULES, Grade, Rule
 
@@ -113,14 +114,15 @@ def classify(
     measured: Sequence[effects.RevisionEffects] | None,
     version_table: str,
     sources: Mapping[str, str] | None = None,
+    columns: Sequence[Column] = (),
     sent_outside: Sequence[effects.Statement] = (),
 ) -> SafetyReport:
     """Judge a plan: one verdict for each revision of `files` (revision → path), in their order.
 
-    `measured` is what the rehearsal did, None for a plan that was not rehearsed. `sources` as for `predict`. `sent_outside` is
-    what `env.py` sent, its place unknown: it is judged by itself, and acquits no revision.
+    `measured` is what the rehearsal did, None for a plan that was not rehearsed. `sources` and `columns` as for `predict`.
+    `sent_outside` is what `env.py` sent, its place unknown: it is judged by itself, and acquits no revision.
     """
-    predicted = predict(statements, version_table=version_table, sources=sources)
+    predicted = predict(statements, version_table=version_table, sources=sources, columns=columns)
     by_revision = {one.revision: one for one in measured or ()}
     verdicts = [
         _judge(

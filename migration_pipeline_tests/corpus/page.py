@@ -67,7 +67,7 @@ def results_of(world, folder):
     results, texts = [], {}
     for case in cases.on(world.major):
         lost, sent = world.truth(case)
-        predicted = running.predicted(sent)
+        predicted = world.predicted(sent)
         measured = real_way.measured(world, case, folder / case.name) if case.upgrade else world.measured(case)
         texts[case.name] = squawk.text_of(case, sent)
         results.append(

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-from migration_pipeline.adapters import losses
+from migration_pipeline.adapters import losses, pending
 from migration_pipeline.adapters.alembic_project import QueryFailed, Stop
 from migration_pipeline.adapters.execution import Execution, Ran
 from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain import safety
+from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.effects import Statement
 from migration_pipeline.domain.plan import Identity, Plan, Revision
 from migration_pipeline.domain.rules import Grade
@@ -99,6 +100,13 @@ class World:
             raw.execute("RESET search_path")
             return truth.lost(raw, self.before), tuple(sent)
 
+    def predicted(self, sent):
+        """Return what the pipeline says without a rehearsal: what may lose data counts, and what no rule understands."""
+        columns = pending.columns(Connection.from_url(self.url), sent)
+        found = safety.predict(sent, version_table=PLAN.qualified_version_table, columns=columns)
+        counted = [one.name for one in found if one.grade in {Grade.LOSES_DATA, Grade.UNKNOWN}]
+        return Judged(loses_data=bool(counted), findings=tuple(dict.fromkeys(counted)))
+
     def measured(self, case):
         """Return what the pipeline says after a rehearsal."""
         try:
@@ -150,13 +158,6 @@ class Session:
         except psycopg.Error as error:
             raise QueryFailed(error.sqlstate, str(error), type(error).__name__) from None
         return [list(row) for row in cursor.fetchall()] if cursor.description else []
-
-
-def predicted(sent):
-    """Return what the pipeline says from the statements alone: what may lose data counts, and what no rule understands."""
-    found = safety.predict(sent, version_table=PLAN.qualified_version_table)
-    counted = [one.name for one in found if one.grade in {Grade.LOSES_DATA, Grade.UNKNOWN}]
-    return Judged(loses_data=bool(counted), findings=tuple(dict.fromkeys(counted)))
 
 
 def verdict(case, measured):

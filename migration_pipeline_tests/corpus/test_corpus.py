@@ -30,7 +30,7 @@ def test_prediction_misses_nothing_that_a_text_can_show_and_the_page_tells_it(wo
     results = []
     for case in cases.on(world.major):
         lost, sent = world.truth(case)
-        said = {PREDICTED: running.predicted(sent).loses_data, MEASURED: lost.is_loss != (case.name in known.MEASURED)}
+        said = {PREDICTED: world.predicted(sent).loses_data, MEASURED: lost.is_loss != (case.name in known.MEASURED)}
         results.append(Result(case=case, major=world.major, truth=lost.is_loss, values=bool(lost.values), said=said, how={}))
 
     missed = {one.case.name for one in results if one.truth and not one.said[PREDICTED]}

@@ -21,7 +21,7 @@ from pathlib import Path
 import psycopg
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import attempts, attempts_alone, losses, seeding
+from migration_pipeline.adapters import attempts, attempts_alone, losses, pending, seeding
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.adapters.transaction import Limits
 from migration_pipeline.domain import safety
@@ -188,7 +188,8 @@ class Walk:
                 one.stopped = " ".join(str(error).split("\n  state:")[0].split()) or type(error).__name__
                 return
         sources = {one.revision: text}
-        found = safety.predict(effects.statements, version_table=plan.qualified_version_table, sources=sources)
+        columns = pending.columns(self.copy, effects.statements)
+        found = safety.predict(effects.statements, version_table=plan.qualified_version_table, sources=sources, columns=columns)
         one.findings = names(finding for finding in found if finding.grade in {Grade.LOSES_DATA, Grade.UNKNOWN})
         one.predicted = bool(one.findings)
         (judged,) = safety.classify(
