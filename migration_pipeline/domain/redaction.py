@@ -1,7 +1,8 @@
 """What may be shown of a statement or an error message: never a row's value.
 
 A revision may build its SQL from rows that it read, and PostgreSQL quotes values in some of its messages. A literal is
-shown only when it stands in the revision's own file: then it is code. Whatever cannot be read is withheld.
+shown only when it stands in the revision's own file: then it is code, unless it is told as a password. Whatever cannot be
+read is withheld.
 """
 
 import ast
@@ -19,16 +20,21 @@ LONGEST = 200
 TEXT_LITERALS = frozenset({"SCONST", "USCONST", "XCONST", "BCONST"})
 NUMBER_LITERALS = frozenset({"ICONST", "FCONST"})
 COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+#: How a statement tells a password, or makes the statement that does: PASSWORD 'x', password = 'x', PASSWORD %L, password=x in
+#: what a subscription connects by; and one in a URL. A column of that name is none.
+SECRET = re.compile(r"\bpassword\b\s*(?:=|%|\$|\|\||(?:e|u&)?')|://[^\s/:@']*:[^\s@']*@", re.IGNORECASE)
 
 
 def statement(text: str, source: str) -> str:
     """Return the statement with every literal that is not in the revision's source replaced, and without comments.
 
     Names stay as long as the text parses; in a text that does not (a quote in a value ends the literal, and the rest of
-    the value reads like names), they too must be in the source.
+    the value reads like names), they too must be in the source. Where a password is told, no text is shown at all.
     """
     names_are_names = any(sql.parse(text, has_parameters).tree is not None for has_parameters in (None, False))
     redacted = _redact(text, source, names_are_names=names_are_names)
+    if redacted is not None and SECRET.search(redacted):
+        redacted = _redact(text, source, names_are_names=True, has_texts=False) if names_are_names else None
     return redacted if redacted is not None else f"{statements.leading_words(text)} {HIDDEN}".strip()
 
 
@@ -38,15 +44,19 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1].rstrip()}{HIDDEN}"
 
 
-def _redact(text: str, source: str, *, names_are_names: bool) -> str | None:
+def _redact(text: str, source: str, *, names_are_names: bool, has_texts: bool = True) -> str | None:
     found = tokens.scan(text)
     if found is None:
         return None
-    raw, parts, position = text.encode(), [], 0
+    raw, parts, position, before = text.encode(), [], 0, ""
     for token_text, token in found:
         parts.append(raw[position : token.start].decode())
-        parts.append(_shown(token_text, tokens.kind(token), source, names_are_names=names_are_names))
-        position = token.end
+        kind = tokens.kind(token)
+        if kind in TEXT_LITERALS and not has_texts:
+            parts.append(f"'{HIDDEN}'" if before == "PASSWORD" else _hidden_text(token_text, source, has_texts=False))
+        else:
+            parts.append(_shown(token_text, kind, source, names_are_names=names_are_names))
+        position, before = token.end, before if kind in COMMENTS else kind
     parts.append(raw[position:].decode())
     return "".join(parts)
 
@@ -63,12 +73,12 @@ def _shown(token: str, kind: str, source: str, *, names_are_names: bool) -> str:
     return token
 
 
-def _hidden_text(token: str, source: str) -> str:
+def _hidden_text(token: str, source: str, *, has_texts: bool = True) -> str:
     """Replace a literal; of a dollar-quoted body, whose form says that it is code, only what it holds."""
     tag = re.match(r"\$\w*\$", token)
     if tag is None:
         return f"'{HIDDEN}'"
-    inner = _redact(token[tag.end() : -tag.end()], source, names_are_names=False)
+    inner = _redact(token[tag.end() : -tag.end()], source, names_are_names=False, has_texts=has_texts)
     return f"{tag[0]} {HIDDEN} {tag[0]}" if inner is None else f"{tag[0]}{inner}{tag[0]}"
 
 

@@ -69,6 +69,30 @@ def test_without_a_source_no_literal_is_shown():
     assert redaction.statement("UPDATE t SET a = 'closed', b = 7", "") == "UPDATE t SET a = '…', b = …"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("CREATE ROLE r PASSWORD 'secret' VALID UNTIL 'infinity'", "CREATE ROLE r PASSWORD '…' VALID UNTIL '…'"),
+        ("ALTER USER r WITH ENCRYPTED PASSWORD /* mine */ E'secret'", "ALTER USER r WITH ENCRYPTED PASSWORD   '…'"),
+        ("ALTER ROLE r PASSWORD $$secret$$", "ALTER ROLE r PASSWORD '…'"),
+        ("DO $$ BEGIN CREATE ROLE r PASSWORD 'secret'; END $$", "DO $$ BEGIN CREATE ROLE r PASSWORD '…'; END $$"),
+        ("DO $$ BEGIN CREATE ROLE r PASSWORD $p$secret$p$; END $$", "DO $$ BEGIN CREATE ROLE r PASSWORD '…'; END $$"),
+        ("DO $$ BEGIN EXECUTE 'CREATE ROLE r PASSWORD ''secret'''; END $$", "DO $$ BEGIN EXECUTE '…'; END $$"),
+        ("DO $$ BEGIN EXECUTE format('CREATE ROLE r PASSWORD %L', 'secret'); END $$", "DO $$ BEGIN EXECUTE format('…', '…'); END $$"),
+        ("CREATE USER MAPPING FOR r SERVER s OPTIONS (user 'u', password 'secret')",
+         "CREATE USER MAPPING FOR r SERVER s OPTIONS (user '…', password '…')"),
+        ("CREATE SUBSCRIPTION s CONNECTION 'host=h password=secret' PUBLICATION p", "CREATE SUBSCRIPTION s CONNECTION '…' PUBLICATION p"),
+        ("CREATE SUBSCRIPTION s CONNECTION 'postgresql://u:secret@h/d' PUBLICATION p", "CREATE SUBSCRIPTION s CONNECTION '…' PUBLICATION p"),
+        ("UPDATE users SET password = 'secret'", "UPDATE users SET password = '…'"),
+        ("CREATE ROLE r PASSWORD 'my'secret'", "CREATE ROLE …"),
+        ("ALTER TABLE users ADD password VARCHAR(50) DEFAULT 'none yet'", "ALTER TABLE users ADD password VARCHAR(50) DEFAULT 'none yet'"),
+    ],
+)  # fmt: skip
+def test_a_password_in_the_source_is_no_code(text, shown):
+    source = f'op.execute("""{text}""")'
+    assert redaction.statement(text, source) == shown
+
+
 def test_a_long_statement_becomes_one_line():
     line = redaction.one_line("SELECT 1,\n\t  2\n" + ", 3" * 100)
     assert line.startswith("SELECT 1, 2 , 3")
