@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from migration_pipeline.adapters import postgres
+from migration_pipeline.adapters import alembic_project, postgres
 from migration_pipeline.domain import redaction, statements
 from migration_pipeline.domain.backups import words
 from migration_pipeline.domain.connection import Connection
@@ -76,8 +76,7 @@ def look(opened: "psycopg.Connection[Any]", target: str) -> Activity | None:
         started=started,
         xid=xid,
         running=timedelta(seconds=max(0.0, running)),
-        # what the server shows may be cut in the middle of a value
-        statement=redaction.one_line(redaction.statement(query, "")) or "none",
+        statement=_statement(query),
         in_statement=None if in_statement is None else timedelta(seconds=max(0.0, in_statement)),
         waits_for=", ".join(_lock(*row) for row in postgres.rows(opened, WAITS, pid)),
         blocked_by=_sessions(opened, blockers),
@@ -85,6 +84,13 @@ def look(opened: "psycopg.Connection[Any]", target: str) -> Activity | None:
         alone=statements.runs_alone(statements.parse(query)) if in_statement is not None else "",
         progress="; ".join(_progress(*row) for row in opened.execute(PROGRESS, {"pid": pid}).fetchall()),
     )
+
+
+def _statement(query: str) -> str:
+    """Return what the server shows of a statement, which may be cut in the middle of a value."""
+    if query.startswith(alembic_project.OWN):
+        return "none of the project's: the pipeline measures what the last one did"
+    return redaction.one_line(redaction.statement(query, "")) or "none"
 
 
 def is_gone(live: Connection, found: Activity, *, within: timedelta) -> bool:

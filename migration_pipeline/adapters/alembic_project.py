@@ -24,6 +24,9 @@ RENDER_SECONDS = 120.0  # how long a whole history may take: thousands of revisi
 PLAN_SECONDS = 30.0  # how long a plan may take: it holds a transaction open on the live database
 NOWHERE = Connection.from_url("postgresql://nobody@127.0.0.1:1/nowhere")  # where a render would connect: nobody listens there
 
+#: How our own SQL in the runner's session begins: who looks at that session tells it from the project's.
+OWN = "/* measured by the pipeline */ "
+
 
 class Stop(Exception):
     """The answer "stop" to a question: this statement must not be sent."""
@@ -61,6 +64,15 @@ class TimedOut(errors.ProjectFailed):
     """The time limit of the transaction has passed."""
 
 
+class Died(errors.ProjectFailed):
+    """The project's interpreter ended in the middle of the run."""
+
+    @property
+    def ended_by(self) -> str:
+        """A signal, or an exit code."""
+        return self.evidence["ended by"]
+
+
 class Session:
     """One runner: a conversation with the project's interpreter."""
 
@@ -76,7 +88,7 @@ class Session:
 
     def query(self, sql: str) -> list[list[Any]]:
         """Run our own SQL inside the runner's transaction; raise QueryFailed."""
-        self.send(query=sql)
+        self.send(query=f"{OWN}{sql}")
         reply = self.receive()
         if reply.get("event") == "ended":  # something ended the run while it waited for us
             raise failed(self._project, reply["error"])
@@ -117,9 +129,20 @@ class Session:
         """End the runner now: what it could still do is of no use."""
         runner_process.end(self._process, kill=True)
 
+    def limit(self, seconds: float | None) -> None:
+        """Let `receive` wait for so long from now on."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
     def _died(self) -> errors.ProjectFailed:
-        code = self._process.wait(END_SECONDS)
-        return errors.ProjectFailed(
+        try:
+            code = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return errors.ProjectFailed(
+                "The project's interpreter closed the pipe to us and ran on; the server rolls its transaction back.",
+                evidence={"interpreter": self._project.python},
+                next_step="find what closes file descriptors that it did not open, then run the same command again",
+            )
+        return Died(
             "The project's interpreter ended in the middle of the run; the server rolls its transaction back.",
             evidence={
                 "interpreter": self._project.python,
