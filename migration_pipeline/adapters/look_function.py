@@ -10,7 +10,18 @@ from typing import Any
 
 from psycopg import sql
 
-from migration_pipeline.adapters import catalog, catalog_changes, catalog_other, catalog_programs, catalog_relations
+from migration_pipeline.adapters import (
+    catalog,
+    catalog_beside,
+    catalog_changes,
+    catalog_other,
+    catalog_programs,
+    catalog_relations,
+    large_object_marks,
+    sequence_marks,
+    table_marks,
+)
+from migration_pipeline.domain.sequence_positions import SetBack, Stood
 from migration_pipeline.domain.table_rows import ColumnValues, TableRows
 
 Query = Callable[[str], Sequence[Sequence[Any]]]
@@ -19,18 +30,18 @@ VERSION = "SELECT pg_catalog.current_setting('server_version_num')::int"
 GROUPS = tuple(catalog_changes.CATALOGS)
 ONE = "WHERE c.oid = g.oid AND c.relkind IN"  #: reads the parts of one relation
 
-#: What the texts depend on, as `catalog.SETTINGS` has it; and the plans, which take longer to make than to run.
+#: Plans are made once, mostly while there is little in the catalog, and would read all of it each time when there is much.
 FUNCTION = """
-CREATE OR REPLACE FUNCTION {name}(mp_also oid[], mp_known oid[], mp_signatures text[], mp_deep bool) RETURNS text LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC'
-  SET bytea_output = 'hex' SET extra_float_digits = '1' SET lc_monetary = 'C' SET quote_all_identifiers = off SET jit = off
-  SET plan_cache_mode = force_generic_plan
+CREATE OR REPLACE FUNCTION {name}(mp_also oid[], mp_known oid[], mp_signatures text[], mp_deep bool, mp_stood jsonb)
+  RETURNS text LANGUAGE plpgsql {settings} SET enable_seqscan = off
 AS $look$
 #variable_conflict use_column
 DECLARE
   mp_changed oid[]; mp_told oid[]; mp_wanted oid[]; mp_read oid[]; mp_gone bigint[]; mp_found text[];
-  mp_relations json; mp_parts json; mp_others json[]; mp_rows json[]; mp_one record; mp_row json;
+  mp_locked oid[]; mp_altered oid[]; mp_objects oid[]; mp_large bool;
+  mp_relations json; mp_parts json; mp_others json[]; mp_rows json[]; mp_back json[]; mp_one record; mp_row json;
 BEGIN
+  {locks};
   IF mp_also IS NOT NULL THEN
     mp_changed := ARRAY(SELECT q.oid FROM ({changed}) q(oid));
     mp_told := mp_changed;
@@ -38,10 +49,10 @@ BEGIN
   IF mp_deep THEN
     mp_told := ARRAY(SELECT q.oid FROM ({told}) q(oid));
   END IF;
-  SELECT json_agg(json_build_array(q.oid::bigint, q.name, q.is_table)), array_agg(q.oid),
+  SELECT json_agg(json_build_array(q.oid::bigint, q.name, q.is_table, q.numbers)), array_agg(q.oid),
     array_agg(q.oid) FILTER (WHERE q.is_table AND (mp_also IS NULL OR q.oid = ANY (mp_changed)))
     INTO mp_relations, mp_wanted, mp_read FROM ({relations}) q;
-  mp_read := mp_read || mp_also;
+  mp_read := array_remove(mp_read || mp_also, '{large_oid}');
   mp_gone := ARRAY({gone});
   mp_found := ARRAY[{signatures}];
   IF mp_wanted IS NOT NULL THEN
@@ -50,32 +61,22 @@ BEGIN
   END IF;
   mp_others := ARRAY[NULL, NULL, NULL]::json[];
 {others}
-  FOR mp_one IN SELECT q.* FROM ({read}) q LOOP
-    EXECUTE mp_one.query INTO mp_row;
-    mp_rows := mp_rows || json_build_array(mp_one.oid::bigint, mp_one.name, mp_one.path, mp_one.columns, mp_row);
-  END LOOP;
+  mp_rows := {rows}(mp_read);
+{large}
+  IF mp_stood IS NOT NULL THEN
+    FOR mp_one IN SELECT q.* FROM ({set_back}) q LOOP
+      EXECUTE mp_one.query INTO mp_row;
+      mp_back := mp_back || json_build_array(mp_one.name, mp_one.was, mp_one.step, mp_one.columns, mp_row);
+    END LOOP;
+  END IF;
   RETURN json_build_object('relations', mp_relations, 'gone', mp_gone, 'parts', mp_parts, 'signatures', mp_found,
-    'others', mp_others, 'rows', mp_rows);
+    'others', mp_others, 'rows', mp_rows, 'back', mp_back);
 END $look$
 """
 OTHERS = """
   IF mp_found[{number}] IS DISTINCT FROM mp_signatures[{number}] THEN
     mp_others[{number}] := (SELECT coalesce(json_agg(json_build_array(x.object, x.properties)), '[]') FROM ({queries}) x(object, properties));
   END IF;"""  # noqa: E501
-#: Tables whose rows are to be read, with the query for it. The columns of the whole row stand in the order of their names.
-READ = """
-SELECT c.oid, min(quote_ident(n.nspname) || '.' || quote_ident(c.relname)) AS name,
-  json_build_array(n.nspname, c.relname) AS path, json_agg(json_build_array(a.attname, a.attnum) ORDER BY
-    a.attnum) FILTER (WHERE a.attname IS NOT NULL) AS columns,
-  format('SELECT array_to_json(ARRAY[count(*)::text, coalesce(sum(hashtextextended(ROW(%s)::text, 0)), 0)::text%s]) FROM ONLY %s',
-    string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname COLLATE "C"),
-    string_agg(format(', count(%1$I)::text, coalesce(sum(hashtextextended(%1$I::text COLLATE "C", 0)), 0)::text', a.attname), ''
-      ORDER BY a.attnum) FILTER (WHERE a.attname IS NOT NULL),
-    min(quote_ident(n.nspname) || '.' || quote_ident(c.relname))) AS query
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.oid = ANY (mp_read) GROUP BY c.oid, n.nspname, c.relname
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +84,17 @@ class Answer:
     """What the function found."""
 
     relations: Mapping[int, str | None]  #: those that were read, by OID; the name of a table
+    rowless: Mapping[int, TableRows]  #: of these, by OID, what has columns and no rows itself
     gone: Collection[int]  #: of those that were known
     parts: Sequence[Sequence[Any]]  #: relation, object, properties
     signatures: Mapping[str, str]
     others: Mapping[str, Sequence[Sequence[str]] | None]  #: by group; None: it has not changed
     rows: Mapping[str, TableRows]
+    set_back: Sequence[SetBack]
 
 
 def create(query: Query) -> None:
+    table_marks.create(query)
     ((version,),) = query(VERSION)
     query(_text(int(version)))
 
@@ -104,7 +108,7 @@ def _text(version: int) -> str:
         "types": (catalog_programs.TYPES, catalog_programs.DOMAIN_CONSTRAINTS),
         "functions": (catalog_programs.FUNCTIONS, catalog_programs.AGGREGATES),
     }
-    every = (catalog_relations.SCHEMAS, *catalog_programs.QUERIES, *catalog_other.QUERIES, *publications)
+    every = (catalog_relations.SCHEMAS, *catalog_programs.QUERIES, *catalog_other.QUERIES, *publications, *catalog_beside.QUERIES)
     groups["rest"] = tuple(one for one in every if not any(one in group for group in groups.values()))
     others = [
         OTHERS.format(number=number, queries=beginning + "\nUNION ALL\n".join(groups[group]))
@@ -116,42 +120,51 @@ def _text(version: int) -> str:
         told=catalog_changes.TOLD,
         gone=catalog_changes.GONE,
         relations=catalog_changes.RELATIONS,
-        signatures=", ".join(catalog_changes.SIGNATURES),
+        signatures=", ".join(catalog_changes.signatures(without="" if with_filters else "pg_publication_namespace")),
         parts=beginning.replace("WHERE c.relkind IN", ONE) + "\nUNION ALL\n".join((*parts, catalog_changes.UNCHECKED)),
         others="".join(others),
-        read=READ,
+        rows=table_marks.NAME,
+        settings=table_marks.SETTINGS,
+        locks=catalog_changes.LOCKS.strip(),
+        large=large_object_marks.READ,
+        large_oid=large_object_marks.OID,
+        set_back=sequence_marks.SET_BACK,
     )
 
 
 def ask(
-    query: Query, also: Collection[int] | None, known: Collection[int], signatures: Mapping[str, str], *, deep: bool = False
+    query: Query,
+    also: Collection[int] | None,
+    known: Collection[int],
+    signatures: Mapping[str, str],
+    *,
+    deep: bool = False,
+    stood: Stood | None = None,
 ) -> Answer:
     """Return what has changed. `also` are tables whose rows are to be read though they have not; None: everything is read.
 
-    `deep`: what speaks of a relation that has changed is read too.
+    `deep`: what speaks of a relation that has changed is read too. `stood`: sequences are looked for that stand before that.
     """
     names = "NULL" if also is None else _oids(also)
     marks = f"ARRAY[{', '.join(_literal(signatures.get(group, '')) for group in GROUPS)}]"
-    ((text,),) = query(f"SELECT {NAME}({names}, {_oids(known)}, {marks}, {deep})")
+    places = f"{_literal(json.dumps(stood))}::jsonb" if stood else "NULL"
+    ((text,),) = query(f"SELECT {NAME}({names}, {_oids(known)}, {marks}, {deep}, {places})")
     told = json.loads(text)
     return Answer(
-        relations={oid: name if is_table else None for oid, name, is_table in told["relations"] or []},
+        relations={oid: name if is_table else None for oid, name, is_table, _ in told["relations"] or []},
+        rowless={oid: _rowless(oid, name, numbers) for oid, name, _, numbers in told["relations"] or [] if numbers is not None},
         gone=told["gone"],
         parts=told["parts"] or [],
         signatures=dict(zip(GROUPS, told["signatures"], strict=True)),
         others=dict(zip(GROUPS, told["others"], strict=True)),
-        rows={name: _rows(oid, name, path, columns or [], marks) for oid, name, path, columns, marks in told["rows"] or []},
+        rows={one.name: one for one in map(table_marks.made, told["rows"] or [])},
+        set_back=sequence_marks.set_back(told["back"] or []),
     )
 
 
-def _rows(oid: int, name: str, path: Sequence[str], columns: Sequence[tuple[str, int]], marks: Sequence[str]) -> TableRows:
-    rows, digest, *rest = marks
-    pairs = zip(rest[::2], rest[1::2], strict=True)
-    held = {
-        column: ColumnValues(number=number, values=int(values), digest=mark)
-        for (column, number), (values, mark) in zip(columns, pairs, strict=True)
-    }
-    return TableRows(oid=oid, name=name, path=(path[0], path[1]), rows=int(rows), digest=digest, columns=held)
+def _rowless(oid: int, name: str, numbers: Mapping[str, int]) -> TableRows:
+    columns = {column: ColumnValues(number=number, values=0, digest="") for column, number in numbers.items()}
+    return TableRows(oid=oid, name=name, path=("", name), rows=0, digest="", columns=columns)
 
 
 def _oids(oids: Collection[int]) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from migration_pipeline.adapters import catalog, look_function
+from migration_pipeline.adapters import catalog, large_object_marks, look_function
 from migration_pipeline.adapters.look_function import Answer, Query
-from migration_pipeline.domain.schema import SchemaSnapshot
+from migration_pipeline.domain.schema import HIDDEN, SchemaSnapshot
 from migration_pipeline.domain.schema_names import Name
+from migration_pipeline.domain.sequence_positions import Stood
+from migration_pipeline.domain.table_rows import LARGE_OBJECTS, Book, TableRows
 
 #: What nothing else names in its own text.
 NOT_SPOKEN_OF = frozenset({"constraint", "index", "trigger", "rule", "policy"})
@@ -19,6 +21,7 @@ class SchemaMarks:
 
     relations: Mapping[int, Rows] = field(default_factory=dict)  #: by OID
     tables: Mapping[int, str] = field(default_factory=dict)  #: their names, of those that hold rows themselves
+    rowless: Mapping[int, TableRows] = field(default_factory=dict)  #: what has columns and no rows itself
     others: Mapping[str, Rows] = field(default_factory=dict)  #: by group
     signatures: Mapping[str, str] = field(default_factory=dict)  #: of the others
 
@@ -47,25 +50,31 @@ class SchemaMarks:
         held = (*self.others.values(), *self.relations.values())
         return catalog.snapshot([row for rows in held for row in rows])
 
+    def standing(self, rows: Book) -> Book:
+        """Return all that has columns, rows or none, to tell their numbers."""
+        return {**{held.name: held for held in self.rowless.values()}, **rows}
+
     def change(self, other: "SchemaMarks") -> tuple[SchemaSnapshot, SchemaSnapshot]:
-        """Return the objects that are not the same in both, from each."""
+        """Return the objects that are not the same in both, from each; nothing of what is secret."""
         names = {name for rows in self.apart(other) for name, _ in rows}
         before, after = self.snapshots(other)
         kept = [{name: held for name, held in one.objects.items() if name in names} for one in (before, after)]
-        return SchemaSnapshot(objects=kept[0]), SchemaSnapshot(objects=kept[1])
+        return SchemaSnapshot(objects=kept[0]).without(HIDDEN), SchemaSnapshot(objects=kept[1]).without(HIDDEN)
 
 
-def read(query: Query, base: SchemaMarks | None, also: Collection[int] = ()) -> tuple[SchemaMarks, Answer]:
+def read(
+    query: Query, base: SchemaMarks | None, also: Collection[int] = (), stood: Stood | None = None
+) -> tuple[SchemaMarks, Answer]:
     """Return the schema, and what else was found; `base` is how it was when the transaction began, None: nobody knows.
 
-    `also` are tables whose rows are to be read though this transaction has not written to them.
+    `also` are tables whose rows are to be read though this transaction has not written to them, `stood` is where sequences stood.
     """
     known = base or SchemaMarks()
-    answer = look_function.ask(query, None if base is None else also, known.relations.keys(), known.signatures)
+    answer = look_function.ask(query, None if base is None else also, known.relations.keys(), known.signatures, stood=stood)
     others = _others(known, answer)
     if base is not None and not all(_keeps_names(base.others[group], rows) for group, rows in others.items()):
         # what was renamed may stand in the text of any relation, and a label in any row
-        answer = look_function.ask(query, None, (), {})
+        answer = look_function.ask(query, None, (), {}, stood=stood)
         return _marks(SchemaMarks(), answer, _others(known, answer)), answer
     marks = _marks(known, answer, others)
     before, after = ([rows for oid in answer.relations if (rows := one.relations.get(oid))] for one in (known, marks))
@@ -85,9 +94,15 @@ def _marks(known: SchemaMarks, answer: Answer, others: Mapping[str, Rows]) -> Sc
         found[oid].add((name, held))
     kept = {oid: rows for oid, rows in known.relations.items() if oid not in answer.gone}
     tables = {oid: name for oid, name in known.tables.items() if oid not in answer.gone}
+    rowless = {oid: held for oid, held in known.rowless.items() if oid not in answer.gone}
     return SchemaMarks(
         relations={**kept, **{oid: frozenset(rows) for oid, rows in found.items()}},
-        tables={**tables, **{oid: name for oid, name in answer.relations.items() if name is not None}},
+        tables={
+            **tables,
+            large_object_marks.OID: LARGE_OBJECTS,
+            **{oid: name for oid, name in answer.relations.items() if name is not None},
+        },
+        rowless={**rowless, **answer.rowless},
         others=others,
         signatures=answer.signatures,
     )

@@ -1,58 +1,74 @@
-"""Reads digests of the rows that were written on a session of our own, as `look_function` does on the runner's: no value."""
+"""Reads digests of rows by a temporary function, the same on the runner's session and on our own: no value.
+
+Its settings decide how values read, as `catalog.SETTINGS` has it; and the plans, which take longer to make than to run. Rows that
+a policy hides from this role are an error: they do not count as gone.
+"""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from psycopg import sql
 
 from migration_pipeline.domain.table_rows import ColumnValues, TableRows
 
 Query = Callable[[str], Sequence[Sequence[Any]]]
-DIGEST = "coalesce(sum(hashtextextended({}, 0)), 0)::text"
-
-#: Tables that this transaction has written to.
-WRITTEN = """
-SELECT c.oid::bigint, quote_ident(n.nspname) || '.' || quote_ident(c.relname), n.nspname::text, c.relname::text,
-  (SELECT coalesce(json_agg(json_build_array(a.attname, a.attnum) ORDER BY a.attnum), '[]')
-   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)::text
+NAME = "pg_temp.migration_pipeline_rows"
+SETTINGS = """
+  SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, MDY' SET IntervalStyle = 'postgres' SET TimeZone = 'UTC'
+  SET bytea_output = 'hex' SET extra_float_digits = '1' SET lc_monetary = 'C' SET quote_all_identifiers = off SET jit = off
+  SET row_security = off SET plan_cache_mode = force_generic_plan"""
+#: Tables whose rows are to be read, with the query for it. The columns of the whole row stand in the order of their names.
+TABLES = """
+SELECT c.oid, min(quote_ident(n.nspname) || '.' || quote_ident(c.relname)) AS name,
+  json_build_array(n.nspname, c.relname) AS path, json_agg(json_build_array(a.attname, a.attnum) ORDER BY
+    a.attnum) FILTER (WHERE a.attname IS NOT NULL) AS columns,
+  format('SELECT array_to_json(ARRAY[count(*)::text, coalesce(sum(hashtextextended(ROW(%s)::text, 0)), 0)::text%s]) FROM ONLY %s',
+    string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname COLLATE "C"),
+    string_agg(format(', count(%1$I)::text, coalesce(sum(hashtextextended(%1$I::text COLLATE "C", 0)), 0)::text', a.attname), ''
+      ORDER BY a.attnum) FILTER (WHERE a.attname IS NOT NULL),
+    min(quote_ident(n.nspname) || '.' || quote_ident(c.relname))) AS query
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.pid = pg_backend_pid()
-  AND l.locktype = 'relation' AND l.mode <> 'AccessShareLock')
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.oid = ANY (mp_read) GROUP BY c.oid, n.nspname, c.relname
+"""
+FUNCTION = f"""
+CREATE OR REPLACE FUNCTION {NAME}(mp_read oid[]) RETURNS json[] LANGUAGE plpgsql {SETTINGS} SET enable_seqscan = on
+AS $rows$
+#variable_conflict use_column
+DECLARE mp_rows json[]; mp_one record; mp_row json;
+BEGIN
+  FOR mp_one IN SELECT q.* FROM ({TABLES}) q LOOP
+    EXECUTE mp_one.query INTO mp_row;
+    mp_rows := mp_rows || json_build_array(mp_one.oid::bigint, mp_one.name, mp_one.path, mp_one.columns, mp_row);
+  END LOOP;
+  RETURN mp_rows;
+END $rows$
+"""
+#: Tables that this transaction has written to.
+WRITTEN = f"""
+SELECT pg_catalog.array_to_json({NAME}(ARRAY(
+  SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'r' AND NOT pg_catalog.starts_with(n.nspname, 'pg_') AND c.oid IN (
+    SELECT l.relation FROM pg_catalog.pg_locks l WHERE l.pid = pg_catalog.pg_backend_pid()
+    AND l.locktype = 'relation' AND l.mode <> 'AccessShareLock'))))::text
 """
 
 
+def create(query: Query) -> None:
+    query(FUNCTION)
+
+
 def written(query: Query) -> dict[str, TableRows]:
-    """Return the tables that rows were written to, with the digests of their rows; `catalog.SETTINGS` must hold."""
-    chosen = [
-        (TableRows(oid=int(oid), name=name, path=(schema, table), rows=0, digest="", columns={}), json.loads(columns))
-        for oid, name, schema, table, columns in query(WRITTEN)
-    ]
-    if not chosen:
-        return {}
-    text = "\nUNION ALL\n".join(_statement(place, one, columns) for place, (one, columns) in enumerate(chosen))
-    found = {}
-    for place, marks in query(text):
-        one, columns = chosen[int(place)]
-        found[one.name] = _filled(one, columns, iter(json.loads(marks)))
-    return found
+    """Return the tables that rows were written to, with the digests of their rows."""
+    ((text,),) = query(WRITTEN)
+    return {one.name: one for one in map(made, json.loads(text or "null") or [])}
 
 
-def _statement(place: int, one: TableRows, columns: Sequence[tuple[str, int]]) -> str:
-    names = {name: _quoted(name) for name, _ in columns}
-    marks = ["count(*)::text", DIGEST.format(f"ROW({', '.join(names[name] for name in sorted(names))})::text")]
-    for name, _ in columns:
-        marks += [f"count({names[name]})::text", DIGEST.format(f'({names[name]}::text COLLATE "C")')]
-    return f"SELECT {place}, array_to_json(ARRAY[{', '.join(marks)}])::text FROM ONLY {_quoted(*one.path)}"
-
-
-def _filled(one: TableRows, columns: Sequence[tuple[str, int]], marks: Iterator[str]) -> TableRows:
-    rows, digest = int(next(marks)), next(marks)
-    held: Mapping[str, ColumnValues] = {
-        name: ColumnValues(number=number, values=int(next(marks)), digest=next(marks)) for name, number in columns
+def made(found: Sequence[Any]) -> TableRows:
+    """Make of one element of the function's result what is known of a table."""
+    oid, name, path, columns, (rows, digest, *rest) = found
+    pairs = zip(rest[::2], rest[1::2], strict=True)
+    held = {
+        column: ColumnValues(number=number, values=int(values), digest=mark)
+        for (column, number), (values, mark) in zip(columns or [], pairs, strict=True)
     }
-    return TableRows(oid=one.oid, name=one.name, path=one.path, rows=rows, digest=digest, columns=held)
-
-
-def _quoted(*parts: str) -> str:
-    return sql.Identifier(*parts).as_string(None)
+    return TableRows(oid=oid, name=name, path=(path[0], path[1]), rows=int(rows), digest=digest, columns=held)

@@ -9,14 +9,19 @@ from collections.abc import Collection, Iterator, Mapping
 
 from migration_pipeline.domain import mending, privileges
 from migration_pipeline.domain.downgrades import Finding, Kind
-from migration_pipeline.domain.schema import Difference, SchemaSnapshot, diff, excerpts
+from migration_pipeline.domain.schema import HIDDEN, Difference, SchemaSnapshot, diff, excerpts
 from migration_pipeline.domain.schema_names import OF_A_TABLE, Name
 
 RENAMED = ("constraint ", "index ")
 LABEL = re.compile(r"'(?:[^']|'')*'")
+#: Properties with hashes in the place of values, and one option of these.
+SEALED = HIDDEN | {"sealed options"}
+SEAL = re.compile(r"(?:^|, )(.+?)=#([0-9a-f]{16})(?=, |$)")
 NO_LABEL_GOES = "make the type anew without it and cast its columns to that: PostgreSQL drops no label"
 NOTHING: Mapping[str, Collection[str]] = {}
 PLACE = "after"  #: the property of a column that says where it stands
+BOUND = "partition bound"  #: the property that a partition has
+WHOLE = {"column": ("table", "columns"), "attribute": ("type", "attributes")}
 #: What other objects stand on, each after what it stands on itself.
 GROUND = ("schema", "extension", "type", "domain", "sequence", "function", "table", "column")
 
@@ -117,7 +122,9 @@ def is_part(name: Name, properties: Mapping[str, str], others: Collection[str]) 
     if name.kind == "sequence" and "owned by" in properties:
         column = Name("column", properties["owned by"])
         owners += [f"column {column.full}", f"table {column.owner}"]
-    if name.kind not in {"schema", "extension"} and "." in name.full:
+    if name.kind == "publication" and (member := mending.MEMBER.match(name.full)):
+        owners += [f"publication {member[1]}", f"{member[2]} {member[3]}"]
+    if name.kind not in {"schema", "extension", "database setting"} and "." in name.full:
         owners.append(f"schema {name.full.partition('.')[0]}")
     return any(owner in others for owner in owners)
 
@@ -130,6 +137,9 @@ def _property(one: Difference, before: SchemaSnapshot, after: SchemaSnapshot) ->
     if key == "privileges":
         yield from privileges.findings(name, one.before, one.after, before.objects[one.object].get("owner", ""))
         return
+    if key in SEALED:
+        yield Finding(kind=Kind.CHANGED, what=f"{name}: {_sealed(one.before or '', one.after or '')} not what it was")
+        return
     if key == "labels":
         yield from _labels(name, one.before or "", one.after or "")
         return
@@ -139,6 +149,13 @@ def _property(one: Difference, before: SchemaSnapshot, after: SchemaSnapshot) ->
         what=f"{name}: {key} is {now}, was {was}",
         add=() if constraint in before.objects else mending.changing(name, key, one.before, one.after, before),
     )
+
+
+def _sealed(was: str, now: str) -> str:
+    """Name the options that are not the same; no hash of what may be a secret is told."""
+    before, after = (dict(SEAL.findall(text)) for text in (was, now))
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return f"its option {', '.join(names)} is" if names else "its value is"
 
 
 def _labels(name: Name, was: str, now: str) -> Iterator[Finding]:
@@ -160,19 +177,22 @@ def _table_of(one: Difference) -> str:
 def _orders(
     found: Collection[Difference], before: SchemaSnapshot, after: SchemaSnapshot, at_the_end: Mapping[str, Collection[str]]
 ) -> tuple[list[Finding], list[str]]:
-    """Tell of each table whose columns stand in another order; those that came or went are told by themselves."""
+    """Tell of each table or type whose columns stand in another order; those that came or went are told by themselves."""
     told, notes = [], []
-    for table in dict.fromkeys(Name.of(one.object).owner for one in found if one.property == PLACE):
-        was, now = (mending.in_order(table, schema) for schema in (before, after))
+    for kind, table in dict.fromkeys(Name.of(one.object).of_what for one in found if one.property == PLACE):
+        was, now = (mending.in_order(table, schema, kind) for schema in (before, after))
         last = at_the_end.get(table, ())
         if _shared(now, was) == _shared(was, now):
             continue
-        short = Name("table", table).short
+        whole, parts = WHOLE[kind]
+        short = Name(whole, table).short
         if _shared(now, was, last) == _shared(was, now, last):
+            if BOUND in before.objects.get(f"table {table}", {}):
+                continue  # its parent tells
             notes.append(f"{short}: {', '.join(last)} stands last now, for PostgreSQL adds a column at the end")
         else:
             order = f"{', '.join(_shared(now, was))}; were {', '.join(one.last for one in was)}"
-            told.append(Finding(kind=Kind.CHANGED, what=f"table {short}: its columns stand in another order: {order}"))
+            told.append(Finding(kind=Kind.CHANGED, what=f"{whole} {short}: its {parts} stand in another order: {order}"))
     return told, notes
 
 

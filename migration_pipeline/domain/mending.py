@@ -11,6 +11,9 @@ from migration_pipeline.domain.schema_names import OF_A_TABLE, Name
 
 Properties = Mapping[str, str]
 INDEXED = re.compile(r" ON (?:ONLY )?(.+?) USING ")
+#: A table or a schema in a publication.
+MEMBER = re.compile(r'("(?:[^"]|"")*"|\S+) (table|schema) (.+)$')
+PUBLISHED = {"table": "TABLE", "schema": "TABLES IN SCHEMA"}
 BY_NAME = frozenset(
     {"view", "materialized view", "foreign table", "sequence", "type", "domain", "function", "procedure", "aggregate", "schema",
      "extension", "collation", "conversion", "statistics", "server", "publication", "event trigger", "language",
@@ -42,9 +45,31 @@ def dropping(name: Name, properties: Properties, schema: SchemaSnapshot) -> tupl
     if name.kind in DROPPED_BY_ALEMBIC and not of_domain:
         return (DROPPED_BY_ALEMBIC[name.kind](name, properties),)
     sql = DROPS.get("domain constraint" if of_domain else name.kind)
+    if name.kind == "publication":
+        return (execute(_out_of_publication(name)),)
+    if name.kind == "database setting":
+        return () if ROLE in name.full else (execute(RESET.format(name.full)),)
     if sql is None:
         return (execute(f"DROP {name.kind.upper()} {name.short}"),) if name.kind in BY_NAME else ()
     return (execute(sql.format(kind=name.kind.upper(), last=name.last, owner=name.short_owner)),)
+
+
+def _out_of_publication(name: Name) -> str:
+    found = MEMBER.match(name.full)
+    if not found:
+        return f"DROP PUBLICATION {name.full}"
+    what = Name("table", found[3]).short if found[2] == "table" else found[3]
+    return f"ALTER PUBLICATION {found[1]} DROP {PUBLISHED[found[2]]} {what}"
+
+
+def _into_publication(name: Name, properties: Properties, _schema: SchemaSnapshot) -> str:
+    found = MEMBER.match(name.full)
+    if not found:
+        return ""
+    columns = f" ({properties['columns']})" if "columns" in properties else ""
+    where = f" WHERE ({properties['where']})" if "where" in properties else ""
+    what = Name("table", found[3]).short if found[2] == "table" else found[3]
+    return f"ALTER PUBLICATION {found[1]} ADD {PUBLISHED[found[2]]} {what}{columns}{where}"
 
 
 def _drop_index(name: Name, properties: Properties) -> str:
@@ -58,6 +83,8 @@ DROPPED_BY_ALEMBIC: dict[str, Callable[[Name, Properties], str]] = {
     "constraint": lambda name, _: _call("drop_constraint", name, name.parts[-1], name.parts[-2]),
     "index": _drop_index,
 }
+ROLE = " of role "
+RESET = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET {}', current_database()); END $$"
 DROPS = {
     "domain constraint": "ALTER DOMAIN {owner} DROP CONSTRAINT {last}",
     "attribute": "ALTER TYPE {owner} DROP ATTRIBUTE {last}",
@@ -128,6 +155,7 @@ MAKERS: dict[str, Callable[[Name, Properties, SchemaSnapshot], str]] = {
     "column": lambda name, held, _: f"ALTER TABLE {name.short_owner} ADD COLUMN {name.last} {column(held)}",
     "constraint": _constraint,
     "policy": _policy,
+    "publication": _into_publication,
     "type": _type,
     "domain": lambda name, held, _: f"CREATE DOMAIN {name.short} AS {column(held)}",
     "sequence": lambda name, _, __: f"CREATE SEQUENCE {name.short}",
@@ -190,13 +218,13 @@ def _comment(name: Name, was: str | None) -> tuple[str, ...]:
     return ()
 
 
-def in_order(table: str, schema: SchemaSnapshot) -> list[Name]:
-    """Return the columns of a table as they stand."""
-    of_table = [Name.of(text) for text in schema.objects if text.startswith(f"column {table}.")]
+def in_order(table: str, schema: SchemaSnapshot, kind: str = "column") -> list[Name]:
+    """Return the columns of a table, or the attributes of a type, as they stand."""
+    of_table = [Name.of(text) for text in schema.objects if text.startswith(f"{kind} {table}.")]
     behind: dict[str | None, list[Name]] = {}
     for one in of_table:
         if one.owner == table:
-            behind.setdefault(schema.objects[f"column {one.full}"].get("after"), []).append(one)
+            behind.setdefault(schema.objects[f"{kind} {one.full}"].get("after"), []).append(one)
     found = behind.get(None, [])
     for one in found:
         found += behind.get(one.last, [])

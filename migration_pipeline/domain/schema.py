@@ -12,6 +12,8 @@ from dataclasses import dataclass
 #: Characters of a long text (a function body, a view) that a difference shows, and how many stand before the first change.
 EXCERPT = 160
 LEAD = 40
+#: Properties that are hashes of what may be secret.
+HIDDEN = frozenset({"hidden value", "hidden options"})
 
 
 @dataclass(frozen=True, kw_only=True)

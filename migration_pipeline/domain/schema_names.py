@@ -7,7 +7,7 @@ from typing import NamedTuple
 LONG = (
     "materialized view", "foreign table", "event trigger", "text search configuration", "text search dictionary",
     "text search parser", "text search template", "foreign data wrapper", "operator class", "operator family", "access method",
-    "default privileges of", "user mapping for",
+    "default privileges of", "user mapping for", "database setting",
 )  # fmt: skip
 PART = re.compile(r'"(?:[^"]|"")*"|[^".]+')
 PUBLIC = "public."
@@ -27,7 +27,7 @@ class Name(NamedTuple):
         return cls(kind, text[len(kind) + 1 :])
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.short}"
+        return f"{self.kind} {self.short}".rstrip()  # the database has no name
 
     @property
     def short(self) -> str:
@@ -43,6 +43,11 @@ class Name(NamedTuple):
     def owner(self) -> str:
         """The name of the table, or domain, that it is a part of."""
         return self.full[: -len(PART.findall(self.full)[-1]) - 1]
+
+    @property
+    def of_what(self) -> tuple[str, str]:
+        """Its kind, and the name of what it is a part of."""
+        return self.kind, self.owner
 
     @property
     def short_owner(self) -> str:

@@ -31,6 +31,7 @@ class TableRows:
 
 
 Book = Mapping[str, TableRows]  #: by name
+LARGE_OBJECTS = "large objects"  #: stand in a book as a table of this name, which no other one has
 Spared = Mapping[str, Collection[str] | None]  #: columns that the check has written to, by table; None: it has put in rows
 
 
@@ -123,18 +124,18 @@ def _between(was: TableRows, held: ColumnValues, same: ColumnValues | None, upgr
 
 
 def emptied(before: Book, now: Book) -> dict[str, Collection[str]]:
-    """Return the columns that held values and hold none any more, by table: what took them is to bring them back."""
-    found = {
-        name: [column for column, had in was.columns.items() if had.values and not _values(now[name], column)]
-        for name, was in before.items()
-        if name in now and was.rows
-    }
+    """Return the columns that held values and hold none any more, by table: what took them is to bring them back.
+
+    A table or a column that was made anew has not been emptied, and one that has another name is the same one.
+    """
+    were = {one.oid: one for one in before.values() if one.rows}
+    found = {name: _emptied(were[one.oid], one) for name, one in now.items() if one.oid in were}
     return {name: columns for name, columns in found.items() if columns or not now[name].rows}
 
 
-def _values(rows: TableRows, column: str) -> int:
-    held = rows.columns.get(column)
-    return held.values if held else 0
+def _emptied(was: TableRows, now: TableRows) -> list[str]:
+    had = {held.number for held in was.columns.values() if held.values}
+    return [name for name, held in now.columns.items() if held.number in had and not held.values]
 
 
 def added_again(was: TableRows, upgraded: TableRows | None, now: TableRows | None) -> list[str]:
