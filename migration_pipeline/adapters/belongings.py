@@ -21,7 +21,7 @@ TETHER = Path(__file__).with_name("tether.py")
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
     """Yield a 0700 folder that is removed in the end, by us or by the next run."""
-    folder, descriptor = _new_folder()
+    folder, descriptor = new_folder(PREFIX)
     try:
         yield folder
     finally:
@@ -31,24 +31,31 @@ def private_folder() -> Iterator[Path]:
 
 def sweep() -> None:
     """Remove the folders of runs that are dead: one of them may hold a password."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for folder in dead(Path(tempfile.gettempdir()), PREFIX):
+        _remove(folder)
+
+
+def dead(home: Path, prefix: str, owner: str = OWNER) -> Iterator[Path]:
+    """Yield the folders of this account whose runs are dead, each locked until the next one is asked for."""
+    for folder in home.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             if folder.lstat().st_uid == os.geteuid():
-                descriptor = os.open(folder / OWNER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                descriptor = os.open(folder / owner, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _remove(folder)
+                    yield folder
                 finally:
                     os.close(descriptor)
 
 
-def _new_folder() -> tuple[Path, int]:
+def new_folder(prefix: str, home: Path | None = None, owner: str = OWNER) -> tuple[Path, int]:
+    """Make a 0700 folder; return it, and the open file in it whose lock says that we are alive."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        descriptor = os.open(folder / OWNER, os.O_RDONLY | os.O_CREAT, 0o600)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=home))
+        descriptor = os.open(folder / owner, os.O_RDONLY | os.O_CREAT, 0o600)
         with contextlib.suppress(OSError):  # a sweep was there between the two, or still is: it takes this one away
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), (folder / OWNER).stat()):
+            if os.path.samestat(os.fstat(descriptor), (folder / owner).stat()):
                 return folder, descriptor
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ whose lock is free, and the next run drops it.
 import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from migration_pipeline.domain.backups import DatabaseFacts, Manifest
 from migration_pipeline.domain.connection import Connection
 
 PREFIX = "mp_scratch"
+SECONDS_TO_REACH = "3"
 COMMENT = "scratch database of migration_pipeline; dropped by its run, or by the next one"
 
 ORPHANS = """
@@ -94,6 +96,26 @@ def check(opened: "psycopg.Connection[Any]", server: Connection, manifest: Manif
             evidence={"server": server.where, **problems},
             next_step="install what is named above on that server, then run the same command again",
         )
+
+
+def refuse_live(server: Connection, live: Connection) -> None:
+    """Raise NotAllowed where a server on which revisions are to be committed is the live one, by its address or its identity.
+
+    A live server that is not reached has no identity: a project's CI need not have it.
+    """
+    if server.is_same_server_as(live) or ((found := _identity(live)) and found == _identity(server)):
+        raise errors.NotAllowed(
+            "The scratch server is the live server: what revisions do to roles there would reach the live database.",
+            evidence={"live database": live.where, "scratch server": server.where},
+            next_step="name another server in SCRATCH_DATABASE_URL, or leave it out: then a throw-away server is started",
+        )
+
+
+def _identity(connection: Connection) -> str | None:
+    hurried = replace(connection, parameters={"connect_timeout": SECONDS_TO_REACH, **connection.parameters})
+    with contextlib.suppress(errors.MigrationPipelineError), postgres.session(hurried, purpose="looks") as opened:
+        return postgres.server(opened).system_identifier
+    return None
 
 
 def sweep(server: Connection, maintenance: str, *, never: Sequence[str] = ()) -> list[str]:

@@ -28,7 +28,9 @@ def test_downgrades(context: dg.OpExecutionContext, config: DowngradesConfig, wo
         context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
         chosen = Range(since=config.since or None, to=config.to or None)
         report = downgrading.check_target(workplace.place, chosen)
-    context.add_output_metadata({"result": report.summary, "revisions": dg.MetadataValue.md(_table(report))})
+    context.add_output_metadata(
+        {"result": "\n".join([report.summary, *report.notes]), "revisions": dg.MetadataValue.md(_table(report))}
+    )
 
 
 def _table(report: Report) -> str:

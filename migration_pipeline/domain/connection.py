@@ -80,8 +80,12 @@ class Connection:
 
     def is_same_database_as(self, other: "Connection") -> bool:
         """By address and name alone: False proves nothing, a server can have several names."""
+        return self.database == other.database and self.is_same_server_as(other)
+
+    def is_same_server_as(self, other: "Connection") -> bool:
+        """By address alone, as above."""
         ours, theirs = ([(host, port or "5432") for host, port in each.addresses] for each in (self, other))
-        return self.database == other.database and bool(set(ours) & set(theirs))
+        return bool(set(ours) & set(theirs))
 
     def replace(self, *, database: str) -> "Connection":
         return replace(self, parameters={**self.parameters, "dbname": database})

@@ -19,7 +19,12 @@ class Range:
 
     @property
     def is_to_the_end(self) -> bool:
-        return self.to is None and self.shard[0] == self.shard[1]
+        return self.to is None and self.is_last
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no slice comes after this one."""
+        return self.shard[0] == self.shard[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +36,19 @@ class Chosen:
 
 
 def chosen(history: History, applied: Collection[str], asked: Range) -> Chosen:
-    """Return what is to be done on a database that has `applied`; raise NoPlan."""
+    """Return what is to be done on a database that has `applied`; raise NoPlan, also where that is nothing and nobody said so."""
     there = _with_ancestors(applied, history)
     wanted = _with_ancestors([find(asked.to, history)], history) if asked.to else set(history)
     since = _with_ancestors([find(asked.since, history)], history) if asked.since else set()
     before = [one for one in history if one in since - there]
     checked = [one for one in history if one in wanted - since - there]
+    if not checked and not asked.since:
+        raise errors.NoPlan(
+            "There is no revision to check: the scratch database has every one from the start."
+            if history
+            else "There is no revision to check: the project has none.",
+            next_step="give the schema or the dump of an earlier revision" if history else "alembic history",
+        )
     number, of = asked.shard
     start, stop = len(checked) * (number - 1) // of, len(checked) * number // of
     return Chosen(before=(*before, *checked[:start]), checked=tuple(checked[start:stop]))

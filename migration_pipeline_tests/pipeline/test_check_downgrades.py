@@ -12,13 +12,13 @@ from migration_pipeline_tests.integration import downgrade_project
 
 
 @pytest.fixture
-def run(server18, database18, tmp_path, monkeypatch):
+def run(second_server, database18, tmp_path, monkeypatch):
     """Run the job on a project; return its result."""
     for name in [name for name in os.environ if name.startswith("PG")]:
         monkeypatch.delenv(name)
     settings = {
-        "DATABASE_URL": database18, "SCRATCH_DATABASE_URL": server18.url(), "MIGRATION_ENVIRONMENT": "staging",
-        "PG_BIN": str(server18.binaries), "DAGSTER_HOME": str(tmp_path / "dagster"), "BACKUP_LOCATION": str(tmp_path / "backups"),
+        "DATABASE_URL": database18, "SCRATCH_DATABASE_URL": second_server.url(), "MIGRATION_ENVIRONMENT": "staging",
+        "PG_BIN": str(second_server.binaries), "DAGSTER_HOME": str(tmp_path / "dagster"), "BACKUP_LOCATION": str(tmp_path / "backups"),
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
