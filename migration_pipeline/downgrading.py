@@ -1,22 +1,32 @@
 """The check of downgrades: every revision goes up, down and up again on a scratch database. No other database is touched."""
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from migration_pipeline import errors
-from migration_pipeline.adapters import binaries, check_steps, postgres, revision_files, scratch, throwaway
+from migration_pipeline.adapters import (
+    check_steps,
+    expected_files,
+    made_roles,
+    model_drift,
+    postgres,
+    revision_files,
+    scratch,
+    throwaway,
+)
 from migration_pipeline.adapters.alembic_project import QueryFailed
 from migration_pipeline.adapters.check_steps import Step, Steps
 from migration_pipeline.adapters.examination import Examination
+from migration_pipeline.adapters.made_roles import MadeRoles
 from migration_pipeline.adapters.runner_process import Project
-from migration_pipeline.domain import annotations, downgrade_range, drift, expected
+from migration_pipeline.domain import annotations, downgrade_range, downgrade_verdict, expected
 from migration_pipeline.domain.annotations import SafetyFile
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.downgrade_range import Range
@@ -24,7 +34,7 @@ from migration_pipeline.domain.downgrade_verdict import File, Raised, Seen, judg
 from migration_pipeline.domain.downgrades import Checked, Report
 from migration_pipeline.workplace import Workplace
 
-EXPECTED = "expected"  #: the folder beside the revisions' own
+READS_ALL = "check as a role that may read every row: a superuser, or one with BYPASSRLS that owns the tables"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +49,11 @@ class Asked:
     baseline: Path | None = None  #: SQL that makes what the history begins with
     data: Path | None = None  #: SQL that makes rows, in the place of synthetic ones
     programs: Path | None = None  #: where psql is
+    limit: timedelta = timedelta(minutes=10)  #: how long one step up or down may take
     write_expected: bool = False
     models: bool = False
+    is_throwaway: bool = False  #: the server is the check's own
+    roles: MadeRoles | None = None  #: of slices side by side; None: the check drops those that its revisions make
 
 
 def check_target(place: Workplace, chosen: Range) -> Report:
@@ -51,10 +64,13 @@ def check_target(place: Workplace, chosen: Range) -> Report:
     target = place.target
     source = revision_files.content(target.safety_file) if target.safety_file else None
     with contextlib.ExitStack() as opened:
+        if target.scratch:
+            scratch.refuse_live(target.scratch, target.connection)
         server = target.scratch or opened.enter_context(throwaway.server())
         asked = Asked(
             project=place.project,
             server=server,
+            is_throwaway=target.scratch is None,
             safety=annotations.from_safety_file((source or b"").decode("utf-8-sig", "replace")),
             range=chosen,
         )
@@ -86,9 +102,12 @@ def check(
     start = time.monotonic()
     with _unreadable_is_told():
         scratch.sweep(asked.server, asked.server.database)
-        made = _Check(asked=asked, planned=planned, done=done)
-        made.run()
-    return Report(revisions=tuple(made.results), unchecked=made.unchecked, drift=made.drift, seconds=time.monotonic() - start)
+        roles = asked.roles or made_roles.before(asked.server, is_throwaway=asked.is_throwaway)
+        made = _Check(asked=asked, roles=roles, planned=planned, done=done)
+        with roles.told():
+            made.run()
+    results, seconds = (*made.results, *made.stale), time.monotonic() - start
+    return Report(revisions=results, unchecked=made.unchecked, drift=made.drift, notes=roles.left, seconds=seconds)
 
 
 @dataclass(kw_only=True)
@@ -96,11 +115,13 @@ class _Check:
     """One check. A database that is spoiled gives way to another one, in which it goes on with the next revision."""
 
     asked: Asked
+    roles: MadeRoles
     planned: Callable[[int], None]
     done: Callable[[Checked], None]
     results: list[Checked] = field(default_factory=list)
     unchecked: int = 0
     drift: tuple[str, ...] | None = None
+    stale: list[Checked] = field(default_factory=list)  #: committed changes of revisions that are gone
     _on_rows: Raised | None = None  #: why the next revision is checked without rows: what its upgrade raised on them
     _is_over: bool = False
 
@@ -111,26 +132,38 @@ class _Check:
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[tuple[Steps, "psycopg.Connection[Any]"]]:
+        try:
+            with self._empty_database() as opened:
+                yield opened
+        finally:
+            if self.asked.roles is None:
+                self.roles.drop()  # the next database would meet them
+
+    @contextlib.contextmanager
+    def _empty_database(self) -> Iterator[tuple[Steps, "psycopg.Connection[Any]"]]:
         asked = self.asked
         with scratch.database(asked.server, asked.server, "downgrades", asked.server.database) as made:
             for file in (asked.baseline, asked.data):
                 if file is not None:
-                    throwaway.load(made, file, asked.programs or self._programs(made))
-            with check_steps.opened(asked.project, made) as steps, postgres.session(made, purpose="checks") as own:
+                    throwaway.load(made, file, asked.programs)
+            with check_steps.opened(asked.project, made, asked.limit) as steps, postgres.session(made, purpose="checks") as own:
                 own.execute("SET synchronous_commit = off")
+                chosen = downgrade_range.chosen({one.id: one.down for one in steps.history}, steps.heads, asked.range)
+                files = [Path(one.path) for one in steps.history if one.id in {*chosen.before, *chosen.checked}]
+                self.roles.may_come_from([*files, *([asked.baseline] if asked.baseline else [])])
                 yield steps, own
-
-    def _programs(self, made: Connection) -> Path:
-        with postgres.session(made, purpose="looks") as opened:
-            return binaries.find(postgres.server(opened).major)
+                if self._is_over and asked.range.is_last:
+                    paths = {one.id: Path(one.path) for one in steps.history}
+                    self.stale = expected_files.tidy(Path(steps.folder), paths, asked.shown, write=asked.write_expected)
 
     def _in_one_database(self, steps: Steps, own: "psycopg.Connection[Any]") -> None:
         """Bring the database to where the check stands, and go on from there until it is spoiled or all is done."""
         asked = self.asked
         if asked.baseline is not None and not steps.heads and asked.range.since:
             since = downgrade_range.find(asked.range.since, {one.id: one.down for one in steps.history})
-            steps.stamp(since)
-            steps.end(commit=True)
+            error = steps.stamp(since) or steps.end(commit=True)
+            if error:
+                raise error
             steps.heads = [since]
         chosen = downgrade_range.chosen({one.id: one.down for one in steps.history}, steps.heads, asked.range)
         by_id = {one.id: one for one in steps.history}
@@ -147,16 +180,14 @@ class _Check:
         else:
             self._is_over = True
             if asked.models and asked.range.is_to_the_end:
-                self.drift = tuple(_drift(examination))
+                self.drift = tuple(model_drift.found(examination))
         if self._is_over:
             self._not_reached([by_id[revision] for revision in chosen.checked[len(self.results) :]])
 
     def _bring_up(self, examination: Examination, step: Step) -> None:
         error = examination.bring_up(step)
         if error:
-            error.next_step = error.next_step or (
-                "give what the history begins with by --baseline, written by pg_dump --schema-only, or begin later by --from"
-            )
+            error.next_step = error.next_step or downgrade_verdict.next_step(error.evidence.get("server", ""))
             raise error
 
     def _check(self, examination: Examination, step: Step) -> bool:
@@ -186,39 +217,20 @@ class _Check:
         return File(revision=step.id, title=step.title, shown=self.asked.shown(path), source=source, declared=declared)
 
     def _compare_expected(self, examination: Examination, step: Step, seen: Seen) -> None:
-        folder = Path(examination.steps.folder) / EXPECTED
-        if not (self.asked.write_expected or folder.is_dir()):
+        folder = Path(examination.steps.folder)
+        if not (self.asked.write_expected or expected_files.is_there(folder)):
             return
-        file = folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', step.id)}.txt"
         text = expected.text(*examination.change(), examination.own.info.user)
         if self.asked.write_expected:
-            folder.mkdir(exist_ok=True)
-            file.write_text(text, "utf-8")
-        elif not file.is_file():
-            seen.unexpected = [f"there is no {self.asked.shown(file)}; next: migration-pipeline test-downgrades --write-expected"]
+            expected_files.write(folder, step.id, text)
         else:
-            seen.unexpected = expected.differences(file.read_text("utf-8"), text)
+            seen.unexpected = expected_files.compare(folder, step.id, text, self.asked.shown)
 
     def _not_reached(self, steps: Sequence[Step]) -> None:
         for step in steps:
             file = self._file(step)
             self.results.append(Checked(revision=step.id, title=step.title, file=file.shown, line=1, is_reached=False))
             self.done(self.results[-1])
-
-
-def _drift(examination: Examination) -> Iterator[str]:
-    """Tell what the models have otherwise; what was made for that is rolled back."""
-    steps = examination.steps
-    told = steps.models()
-    database, models = examination.beside()
-    steps.end(commit=False)
-    if not told["models"]:
-        raise errors.NoPlan(
-            "env.py gives Alembic no target_metadata: there are no models to compare with.",
-            next_step="run it without --models",
-        )
-    yield from map(drift.of_alembic, told["drift"])
-    yield from drift.of_schemas(database, models, steps.version_table)
 
 
 @contextlib.contextmanager
@@ -229,5 +241,5 @@ def _unreadable_is_told() -> Iterator[None]:
         raise errors.Failure(
             "The scratch database cannot be read.",
             evidence={"server": f"{error.sqlstate or ''} {error}".strip()},
-            next_step="look into the server's log, then run the same command again",
+            next_step=READS_ALL if error.sqlstate == "42501" else "look into the server's log, then run the same command again",
         ) from None

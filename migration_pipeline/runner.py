@@ -10,7 +10,8 @@ a revision and stop the run inside one. An `autocommit_block()` stays inside the
 A revision that PostgreSQL runs outside a transaction only runs "alone": its connection commits each statement.
 
 To "check" downgrades the pipeline says which revision goes up or down next, each in a transaction of its own: that is for a
-scratch database alone.
+scratch database alone. One that leaves its transaction runs once more, "alone" in another sense: nothing is held back, and what
+it ends, begins and connects to is what it would be under `alembic upgrade` and `alembic downgrade`.
 
 Needs Python 3.8, Alembic 1.8, SQLAlchemy 1.4 and psycopg2, psycopg or asyncpg; imports nothing of this package.
 """
@@ -33,7 +34,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NoReturn, Optional, TextIO, Tuple, cast
+from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, TextIO, Tuple, cast
 from urllib.parse import parse_qs, urlsplit
 
 Message = Dict[str, Any]
@@ -105,7 +106,9 @@ class Session:
         self.quiet = False  # our own queries are no questions
         self.options = ""  # the settings that the project opened its connection with
         self.has_savepoint = False  # from the connection to the first revision
-        self.is_alone = bool(start.get("alone"))  # there is no transaction: each statement commits
+        self.is_alone = bool(start.get("alone"))  # there is no transaction of ours
+        self.commits_each = self.is_alone  # nor one of anybody's: each statement commits
+        self.others: List[Any] = []  # connections that a revision has opened beside ours, alone on a scratch database
         self.is_checking = start["mode"] == "check"  # there is a transaction for each revision, up or down
         self.has_stayed = False  # something of a revision may have outlasted its transaction
         self.has_run = False  # env.py has run the migrations
@@ -166,8 +169,6 @@ class Session:
         Before the first one, what env.py "commits" outlasts a statement of its own that fails later and is rolled back.
         """
         if self.revision is not None and not self.quiet:
-            if self.is_checking and self.is_alone:
-                return
             self.stop("ends transaction", "it ends the transaction itself: " + how)
         if self.is_checking and how in ("commit()", "rollback()"):
             self.connection.really_end(how[:-2])
@@ -178,6 +179,15 @@ class Session:
                 self.database_error = None
             elif not failed and how != "rollback()":
                 self.own_query("RELEASE SAVEPOINT migration_pipeline; SAVEPOINT migration_pipeline")
+
+    @property
+    def lets(self) -> bool:
+        """Whether a revision runs as it does under Alembic: on a scratch database, with nothing held back."""
+        return self.is_checking and self.is_alone and self.revision is not None and not self.quiet
+
+    def is_over(self, connection: Any) -> bool:
+        """Whether a revision opened this connection and is over: what still ends it, another revision's garbage, is no deed."""
+        return self.connection is not None and connection is not self.connection and connection not in self.others
 
     def begin_only_run(self) -> None:
         """Note that env.py runs the migrations, and stop it when it does so again."""
@@ -194,7 +204,7 @@ class Session:
         """Return the one connection, opened at the first call. Raise Stopped for a second one inside a revision."""
         if self.connection is None:
             self.options = options
-            self.connection = DRIVERS[driver](self)
+            self.connection = DRIVERS[driver](self, options)
             if self.is_alone:
                 self.connection.really_autocommit()
             self.pipe.hung_up = self.connection.cancel
@@ -204,8 +214,9 @@ class Session:
                 self.connection.really_end("commit")
             elif not self.is_alone:
                 self.has_savepoint = "error" not in self.own_query("SAVEPOINT migration_pipeline")
-        elif self.is_checking and self.is_alone:
-            return self.connection  # a second one of a revision's own does there what it would do by itself
+        elif self.lets:
+            self.others.append(DRIVERS[driver](self, options))
+            return self.others[-1]
         elif self.revision is not None:
             self.stop("second connection", "it opens a second connection")
         elif driver != self.driver:
@@ -227,20 +238,31 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
 
     class Guarded(connection_class):  # type: ignore[misc]
         def commit(self) -> None:
-            session.ends("commit()")
+            if session.lets:
+                self.really_end("commit")
+            elif not session.is_over(self):
+                session.ends("commit()")
 
         def rollback(self) -> None:
-            session.ends("rollback()")
+            if session.lets:
+                self.really_end("rollback")
+            elif not session.is_over(self):
+                session.ends("rollback()")
 
         def close(self) -> None:
-            pass
+            if self in session.others:
+                connection_class.close(self)
 
         @property
-        def autocommit(self) -> bool:
-            return False
+        def autocommit(self) -> Any:
+            return connection_class.autocommit.__get__(self) if session.lets else False
 
         @autocommit.setter
         def autocommit(self, value: bool) -> None:
+            if session.lets:
+                self.really_autocommit(value)
+            if session.lets or session.is_over(self):
+                return
             if session.revision is None:
                 session.is_autocommit = bool(value)
             if value or session.revision is None:  # switched off, it has committed what came before
@@ -251,18 +273,24 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
 
         @property
         def isolation_level(self) -> Any:
-            return None
+            return connection_class.isolation_level.__get__(self) if session.lets else None
 
         @isolation_level.setter
         def isolation_level(self, level: Any) -> None:
-            if level in (0, "AUTOCOMMIT", "autocommit"):
+            if session.lets:
+                connection_class.isolation_level.__set__(self, level)
+            elif level in (0, "AUTOCOMMIT", "autocommit"):
                 session.ends("autocommit")
 
         def set_isolation_level(self, level: Any) -> None:
-            self.isolation_level = level
+            if session.lets:
+                connection_class.set_isolation_level(self, level)
+            else:
+                self.isolation_level = level
 
-        def set_session(self, *_args: Any, **_kwargs: Any) -> None:
-            pass
+        def set_session(self, *args: Any, **kwargs: Any) -> None:
+            if session.lets:
+                connection_class.set_session(self, *args, **kwargs)
 
         def really_end(self, how: str) -> None:
             getattr(connection_class, how)(self)
@@ -310,7 +338,7 @@ def asking(session: Session, cursor_class: Any, text: Callable[[Any, Any, str], 
     return type("Asking", (cursor_class,), {name: method(name) for name in names if hasattr(cursor_class, name)})
 
 
-def psycopg2_connection(session: Session) -> Any:
+def psycopg2_connection(session: Session, options: str) -> Any:
     import psycopg2
     import psycopg2.extensions
 
@@ -332,10 +360,10 @@ def psycopg2_connection(session: Session) -> Any:
                 cursors[wanted] = asking(session, wanted, text)
             return super().cursor(*args, cursor_factory=cursors[wanted], **kwargs)
 
-    return original["psycopg2"](connection_factory=Connection, **session.parameters(session.options))
+    return original["psycopg2"](connection_factory=Connection, **session.parameters(options))
 
 
-def psycopg_connection(session: Session) -> Any:
+def psycopg_connection(session: Session, options: str) -> Any:
     import psycopg
 
     def text(cursor: Any, query: Any, _name: str) -> str:
@@ -346,7 +374,7 @@ def psycopg_connection(session: Session) -> Any:
     class Connection(guarded(session, psycopg.Connection)):  # type: ignore[misc]
         pass
 
-    connection = original["psycopg"](Connection, **session.parameters(session.options))
+    connection = original["psycopg"](Connection, **session.parameters(options))
     connection.cursor_factory = asking(session, psycopg.Cursor, text)
     connection.server_cursor_factory = asking(session, psycopg.ServerCursor, text)
     return connection
@@ -454,7 +482,7 @@ def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:  # noqa: C901 - 
     base = guarded(session, adapter)
 
     class Adapter(base):  # type: ignore[misc,valid-type]
-        isolation_level = base.isolation_level.getter(lambda _connection: "autocommit" if session.is_alone else None)
+        isolation_level = base.isolation_level.getter(lambda _connection: "autocommit" if session.commits_each else None)
 
         def cursor(self, server_side: bool = False) -> Any:
             return (streams if server_side else cursors)(self)
@@ -466,10 +494,8 @@ def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:  # noqa: C901 - 
             carrier.wait_for(self._start_transaction())
 
         def own_rows(self, sql: str, parameters: Any) -> List[Any]:
-            if (
-                session.is_checking and not session.is_alone and not self._connection.is_in_transaction()
-            ):  # between two steps there is no transaction
-                carrier.carry(self.begin_here)
+            if session.is_checking and not session.commits_each and not self._connection.is_in_transaction():
+                carrier.carry(self.begin_here)  # between two steps there is no transaction
             if is_several(sql):
                 carrier.carry(carrier.simple, self, sql)
                 return []
@@ -482,19 +508,26 @@ def asyncpg_adapter(session: Session, carrier: Carrier) -> Any:  # noqa: C901 - 
             pass
 
         def really_autocommit(self, value: bool = True) -> None:
-            pass  # it begins a transaction only where its isolation level says so
+            session.commits_each = value  # it begins a transaction only where its isolation level says so
+
+        def set_isolation_level(self, level: Any) -> None:
+            if session.lets:
+                self.really_end("rollback")
+                self.really_autocommit(level == "autocommit")
+            else:
+                base.set_isolation_level(self, level)
 
     Adapter.carry = carrier.carry
     Adapter.cancel = carrier.cancel
     return Adapter
 
 
-def asyncpg_connection(session: Session) -> Any:
+def asyncpg_connection(session: Session, options: str) -> Any:
     from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 
     asyncpg, make_dbapi = importlib.import_module("asyncpg"), cast("Any", AsyncAdapt_asyncpg_dbapi)
     carrier = Carrier()
-    ours = session.parameters(session.options)
+    ours = session.parameters(options)
     opening = original["asyncpg"](
         session.start["asyncpg_url"],
         server_settings={name: ours[name] for name in ("options", "application_name")},
@@ -749,10 +782,24 @@ def run_env(session: Session, config: Any, script: Any, configured: Callable[[An
         configure_original(connection=alembic_connection(session, connection), transaction_per_migration=False, **kwargs)
         configured(environment.get_context())
 
-    def autocommit_block(_context: Any) -> Any:
-        """Note it, and change nothing: a transaction holds what it can, and without one each statement commits anyway."""
+    @contextlib.contextmanager
+    def autocommit_block(_context: Any) -> Iterator[None]:
+        """Note it, and change nothing: a transaction holds what it can, and without one each statement commits anyway.
+
+        Where nothing is held back it does what Alembic's own does: it commits, and each statement in it commits by itself.
+        """
         session.commits_itself = True
-        return contextlib.nullcontext()
+        if not session.lets or session.commits_each:
+            yield
+            return
+        session.connection.really_end("commit")
+        session.connection.really_autocommit(True)
+        session.commits_each = True
+        try:
+            yield
+        finally:
+            session.commits_each = False
+            session.connection.really_autocommit(False)
 
     MigrationContext.autocommit_block = autocommit_block  # type: ignore[method-assign,assignment]
     environment = EnvironmentContext(config, script, as_sql=False, **options)
@@ -816,7 +863,7 @@ class Steps:
             self.heads = set(self.maintainer.heads)
             if session.has_stayed:
                 self.forget()
-            self.begin(alone=order["alone"])
+            self.begin(alone=order["alone"], commits_each=order.get("commits_each", False))
         told: Message = {"error": None}
         try:
             if order["answer"] == "step":
@@ -827,7 +874,7 @@ class Steps:
                 session.quiet = True
                 session.connection.own_rows("SET CONSTRAINTS ALL IMMEDIATE", ())
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) or (isinstance(error, Stopped) and error.kind == "hung up"):
+            if isinstance(error, Stopped) and error.kind == "hung up":
                 raise
             told["error"] = dict(failure(session, error), commits_itself=session.commits_itself)
         finally:
@@ -848,11 +895,12 @@ class Steps:
                 session.own_query("SELECT set_config(%s, %s, false)", name, self.settings[name])
         session.connection.really_end("commit")
 
-    def begin(self, *, alone: bool) -> None:
+    def begin(self, *, alone: bool, commits_each: bool) -> None:
         """Let each statement commit by itself, or begin a transaction, whatever the step before left SQLAlchemy to believe."""
         session, connection = self.session, self.context.connection
         session.is_alone = alone
-        session.connection.really_autocommit(alone)
+        session.commits_each = alone and (commits_each or session.is_autocommit)
+        session.connection.really_autocommit(session.commits_each)
         revision, session.revision, session.quiet = session.revision, None, True
         with contextlib.suppress(Exception):  # those of the application outlive a revision that was stopped in their midst
             if "sqlalchemy.orm.session" in sys.modules:
@@ -919,11 +967,12 @@ class Steps:
 
     def end(self, how: str) -> Optional[Message]:
         """End what a step did, as the pipeline says; return why it could not be committed."""
-        session, is_alone = self.session, self.session.is_alone
+        session = self.session
         if how == "go on":
             return None
+        session.revision = None
         try:
-            if is_alone:
+            if session.commits_each:
                 session.own_query("COMMIT")  # of a BEGIN that a revision sent itself
             elif how == "commit":
                 session.connection.really_end("commit")
@@ -931,10 +980,14 @@ class Steps:
             how = "rollback"
             return failure(session, error)
         finally:
-            if not is_alone and how != "commit":
+            if not session.commits_each and how != "commit":
                 self.maintainer.heads = self.heads
                 session.connection.really_end("rollback")
-            session.is_alone, session.revision = False, None
+            while session.others:
+                with contextlib.suppress(Exception):  # the revision may have closed it, or the server
+                    session.others[-1].close()
+                session.others.pop()
+            session.is_alone = session.commits_each = False
             session.connection.really_autocommit(False)
         return None
 
@@ -1292,11 +1345,27 @@ def failure(session: Session, error: BaseException) -> Message:
         "connected": session.connection is not None,
         "statement": session.statement if session.revision else None,
         "database": session.database_error,
+        "causes": causes(error),
         "frames": [[frame.filename, frame.lineno, frame.name] for frame in frames],
     }
     if told["database"] is None and told["message"] is None:
         told["database"] = dict(describe(error), statement=session.statement)
     return told
+
+
+def causes(error: BaseException) -> List[List[Any]]:
+    """Return what an exception was raised from, or while: of each the type, and where it was raised."""
+    found: List[List[Any]] = []
+    one = error.__cause__ or error.__context__
+    while one is not None and len(found) < MOST_CAUSES:
+        frames = traceback.extract_tb(one.__traceback__)
+        where = [frames[-1].filename, frames[-1].lineno] if frames else ["", 0]
+        found.append([type(one).__module__ + "." + type(one).__qualname__, *where])
+        one = one.__cause__ or one.__context__
+    return found
+
+
+MOST_CAUSES = 10  # a chain of exceptions may be a circle
 
 
 def main() -> None:

@@ -5,23 +5,22 @@ finding. What ran without a transaction cannot be rolled back; the database is s
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from migration_pipeline.adapters import catalog, postgres, schema_marks, seeding, table_marks
-from migration_pipeline.adapters.check_steps import Step, Steps
+from migration_pipeline.adapters import postgres, schema_marks, seeding, sequence_marks, table_marks
+from migration_pipeline.adapters.check_steps import Step, Steps, raised
 from migration_pipeline.adapters.failed_run import RunFailed
 from migration_pipeline.adapters.schema_marks import SchemaMarks
 from migration_pipeline.domain import table_rows
 from migration_pipeline.domain.downgrade_verdict import File, Raised, Seen, is_bad
 from migration_pipeline.domain.schema import SchemaSnapshot
+from migration_pipeline.domain.sequence_positions import SetBack, Stood
 from migration_pipeline.domain.table_rows import Book, TableRows
 
-Query = Callable[[str], Sequence[Sequence[Any]]]
 Spared = dict[str, Collection[str] | None]  #: columns of tables that the seeding has changed; None: the whole table
 
 
@@ -32,6 +31,7 @@ class Look:
     schema: SchemaMarks
     tables: Collection[str]
     rows: Book  #: of the tables that were read
+    set_back: Sequence[SetBack] = ()
 
 
 @dataclass(kw_only=True)
@@ -48,6 +48,7 @@ class Examination:
 
     def begin(self, *, seeds: bool = True) -> None:
         """Look at all that is there, and give rows to what has none."""
+        table_marks.create(self._ask)
         self._take(self._look(None))
         if seeds:
             self._seed(set(self.rows), Seen())
@@ -78,13 +79,14 @@ class Examination:
         seen = Seen(on_rows=on_rows)
         rows = self.rows
         self._check(step, file, seen)
+        self.is_spoiled |= self.steps.over is not None
         if not self.is_spoiled and seen.on_rows is None:
             self._seed(table_rows.emptied(rows, self.rows), Seen())
         seen.seconds = time.monotonic() - start
         return seen
 
     def _check(self, step: Step, file: File, seen: Seen) -> None:
-        schema, rows = self.schema, dict(self.rows)
+        schema, rows, stood = self.schema, dict(self.rows), sequence_marks.stood(self._ask)
         touched, error = self._up(step)
         seen.outside = self.steps.is_alone
         if error:
@@ -95,24 +97,24 @@ class Examination:
         # Values that the upgrade's own code cannot read its downgrade cannot either.
         is_unreadable = seen.on_rows is not None and not seen.on_rows.by_server
         spared = {} if is_unreadable else self._seed(touched, seen, rows)
-        error, looked = self._run(step, down=True, also={*touched, *spared})
+        reached = sequence_marks.stood(self._ask) if stood else {}
+        error, looked = self._run(step, down=True, also={*touched, *spared}, stood=stood)
         seen.outside |= self.steps.is_alone
         if error or looked is None:
             seen.downgrade = raised(error, step)
             return
+        seen.stands_last = _stands_last(schema.standing(rows), upgraded_schema.standing(upgraded), looked)
+        seen.set_back = sequence_marks.told(looked.set_back, reached)
         self._compare(seen, schema, rows, looked, upgraded, spared)
         if is_bad(seen, file):
             self._roll_back()
+            sequence_marks.put_back(self._ask, looked.set_back)
         elif seen.outside:
             self._again(step, seen, looked, upgraded_schema)
         elif seen.on_rows:
             self._roll_back()
         elif not self._is_same_again(step, upgraded_schema):
-            error, looked = self._run(step, down=True, also=())
-            if error or looked is None:
-                seen.downgrade = raised(error, step)
-            else:
-                self._again(step, seen, looked, upgraded_schema)
+            self._in_two(step, seen, upgraded_schema)
 
     def _is_same_again(self, step: Step, upgraded: SchemaMarks) -> bool:
         """Upgrade again in the downgrade's transaction, and roll back both: rows and all stay as the first upgrade left them.
@@ -123,6 +125,17 @@ class Examination:
         is_same = error is None and self._look(()).schema.is_like(upgraded)
         self.steps.end(commit=False)
         return is_same
+
+    def _in_two(self, step: Step, seen: Seen, upgraded: SchemaMarks) -> None:
+        """Downgrade once more, and upgrade again in a transaction of its own."""
+        if self.steps.over:
+            seen.again = raised(self.steps.over, step)
+            return
+        error, looked = self._run(step, down=True, also=())
+        if error or looked is None:
+            seen.downgrade = raised(error, step)
+        else:
+            self._again(step, seen, looked, upgraded)
 
     def _again(self, step: Step, seen: Seen, looked: Look, upgraded: SchemaMarks) -> None:
         """Commit the downgrade, and upgrade again in a transaction of its own."""
@@ -144,8 +157,6 @@ class Examination:
         now = {name: looked.rows.get(name, rows[name]) for name in rows if name in looked.tables}
         if not looked.schema.is_like(schema):
             seen.left = schema.snapshots(looked.schema)
-        again = {name: table_rows.added_again(held, upgraded.get(name), now.get(name)) for name, held in rows.items()}
-        seen.stands_last = {name: columns for name, columns in again.items() if columns}
         seen.losses = table_rows.compare(rows, now, upgraded, spared, self.rows)
 
     def _up(self, step: Step) -> tuple[set[str], RunFailed | None]:
@@ -157,16 +168,21 @@ class Examination:
         self._take(looked)
         return set(looked.rows), None
 
-    def _run(self, step: Step, *, down: bool, also: Collection[str]) -> tuple[RunFailed | None, Look | None]:
+    def _run(
+        self, step: Step, *, down: bool, also: Collection[str], stood: Stood | None = None
+    ) -> tuple[RunFailed | None, Look | None]:
         error = self.steps.run(step.id, down=down)
         if error:
             self.is_spoiled |= self.steps.is_alone
             self.steps.end(commit=False)
             return error, None
-        if self.steps.is_alone:
-            self.steps.end(commit=True)
-            also = None  # type: ignore[assignment]  # there is no transaction whose locks would tell
-        return None, self._look(also)
+        if not self.steps.is_alone:
+            return None, self._look(also, stood)
+        error = self.steps.end(commit=True)
+        if error:
+            self.is_spoiled = True
+            return error, None
+        return None, self._look(None, stood)  # there is no transaction whose locks would tell
 
     def _commit(self) -> RunFailed | None:
         return None if self.steps.is_alone else self.steps.end(commit=True)
@@ -178,13 +194,13 @@ class Examination:
         else:
             self.steps.end(commit=False)
 
-    def _look(self, also: Collection[str] | None) -> Look:
+    def _look(self, also: Collection[str] | None, stood: Stood | None = None) -> Look:
         """Look from inside the step's transaction; None: at everything, for there is no transaction that would tell."""
         base = None if also is None else self.schema
         oids = [self.rows[name].oid for name in also or () if name in self.rows]
-        schema, answer = schema_marks.read(self.steps.query, base, oids)
+        schema, answer = schema_marks.read(self.steps.query, base, oids, stood)
         rows = {name: one for name, one in answer.rows.items() if one.plain != self.steps.version_table}
-        return Look(schema=schema, tables=set(schema.tables.values()), rows=rows)
+        return Look(schema=schema, tables=set(schema.tables.values()), rows=rows, set_back=answer.set_back)
 
     def _take(self, looked: Look) -> None:
         self.schema = looked.schema
@@ -203,7 +219,6 @@ class Examination:
         wanted = [f"{table}.{name}" for table, names in columns.items() for name in names]
         if not self.seeds or not (tables or wanted):
             return {}
-        query: Query = lambda text: postgres.catalog_query(self.own, text)  # noqa: E731
         with self.own.transaction():
             if tables:
                 seeded = seeding.seed(self.own, tables)
@@ -212,11 +227,20 @@ class Examination:
                 others = [one.plain for one in self.rows.values() if not columns.get(one.plain)]
                 filled = seeding.fill(self.own, wanted, leave_out=[*others, self.steps.version_table])
                 seen.unfilled = {**seen.unfilled, **filled.unfilled}
-            query(catalog.SETTINGS)
-            now = table_marks.written(query)
+            now = table_marks.written(self._ask)
         spared = {name: _changed(self.rows[name], held) for name, held in now.items() if name in (before or {})}
         self.rows.update(now)
         return spared
+
+    def _ask(self, text: str) -> Sequence[Sequence[Any]]:
+        return postgres.catalog_query(self.own, text)
+
+
+def _stands_last(before: Book, upgraded: Book, looked: Look) -> dict[str, list[str]]:
+    """Return the columns that were added again, by table or type."""
+    now = looked.schema.standing({**{name: held for name, held in before.items() if name in looked.tables}, **looked.rows})
+    again = {name: table_rows.added_again(held, upgraded.get(name), now.get(name)) for name, held in before.items()}
+    return {name: columns for name, columns in again.items() if columns}
 
 
 def _changed(was: TableRows, now: TableRows) -> Collection[str] | None:
@@ -224,24 +248,3 @@ def _changed(was: TableRows, now: TableRows) -> Collection[str] | None:
     if was.rows != now.rows:
         return None
     return [name for name, column in now.columns.items() if was.columns.get(name) != column]
-
-
-def raised(error: RunFailed | None, step: Step) -> Raised:
-    """Return what a step raised."""
-    if error is None:
-        return Raised(kind="", told="it ended early")
-    evidence = error.evidence
-    told = evidence.get("server") or evidence.get("error") or error.what.rstrip(".").partition(": ")[2] or error.what.rstrip(".")
-    if error.told.get("message") == "":
-        told = (error.told.get("type") or "").rpartition(".")[2]
-    if "statement" in evidence:
-        told += f"; statement: {evidence['statement']}"
-    frames = error.told.get("frames") or []
-    own = frames[-1] if frames and Path(frames[-1][0]) == Path(step.path) else None
-    return Raised(
-        kind=error.told.get("type") or "",
-        told=told,
-        line=own[1] if own else None,
-        stopped=bool(error.stopped),
-        by_server="server" in evidence,
-    )

@@ -18,7 +18,8 @@ from migration_pipeline.domain.connection import Connection
 RUNNER = Path(__file__).parent.parent / "runner.py"
 #: A transaction that begins behind a hidden ROLLBACK, and autocommit after it, can write nothing; ours begins with READ WRITE.
 SESSION_OPTIONS = "-c default_transaction_read_only=on"
-MAY_WRITE = "-c default_transaction_read_only=off"  #: on a scratch database, where many transactions are ours
+#: On a scratch database, where many transactions are ours. Nobody else holds locks there: who waits for one waits for itself.
+SCRATCH_OPTIONS = "-c default_transaction_read_only=off -c lock_timeout=5s"
 END_SECONDS = 5  # how long a runner that was told to end has, before it is killed
 DRIVERS = ("psycopg2", "psycopg", "asyncpg")
 
@@ -102,7 +103,7 @@ def order(project: Project, connection: Connection, *, mode: str, revision: str)
         "driver": project.driver,
         "urls": urls,
         "connection": {
-            **keywords(connection, MAY_WRITE if mode == "check" else SESSION_OPTIONS),
+            **keywords(connection, SCRATCH_OPTIONS if mode == "check" else SESSION_OPTIONS),
             "application_name": f"migration_pipeline {mode} {project.target or connection.database}"[:63],
         },
         "asyncpg_url": connection.asyncpg_dsn(with_password=True),

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from migration_pipeline import downgrade_slices, errors, settings_source
-from migration_pipeline.adapters import runner_process, throwaway
+from migration_pipeline.adapters import runner_process, scratch, throwaway
 from migration_pipeline.cli import job
 from migration_pipeline.cli.annotate import LineTerminal, place_of
 from migration_pipeline.cli.options import here, target_option
@@ -22,6 +23,7 @@ from migration_pipeline.domain.downgrade_range import Range
 from migration_pipeline.domain.downgrades import IRREVERSIBLE, Checked, Report
 from migration_pipeline.downgrading import Asked
 from migration_pipeline.settings import SAME_SERVER
+from migration_pipeline.settings_source import Source
 from migration_pipeline.settings_table import Table
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -34,6 +36,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--jobs", metavar="N", type=click.IntRange(1, 16), default=1, help="Check N slices at once, each in a database.")
 @click.option("--baseline", type=FILE, help="SQL to begin with: a schema of pg_dump, empty or at the revision of --from.")
 @click.option("--data", type=FILE, help="SQL to begin with, rows included, in the place of synthetic rows.")
+@click.option("--limit", metavar="SECONDS", type=click.IntRange(1, 86_400), default=600, help="End a step after so long; 600.")
 @click.option("--models", is_flag=True, help="Compare the last schema with the models too, as `alembic check` does.")
 @click.option(
     "--write-expected", is_flag=True, help="Write what each revision changes into files to commit; later it is compared."
@@ -53,43 +56,55 @@ def test_downgrades(
         raise errors.SettingsError(f'"{shard}" is no slice.', next_step="use --shard I/N, such as --shard 1/3")
     if files["models"] and to:
         raise errors.SettingsError("--models compares the last schema, which --to leaves out.", next_step="use one of the two")
+    files["limit"] = timedelta(seconds=files["limit"])
     place = place_of(target)
     if form == "github" and os.environ.get("GITHUB_WORKSPACE"):
         place.shown_from = Path(os.environ["GITHUB_WORKSPACE"])
     terminal = Drawing()
     runner_process.spares.prepare(place.project, jobs)  # its imports take as long as the server's start
     try:
-        with job.interrupted_by_signals(), _server(target) as (server, programs):
+        with job.interrupted_by_signals(), _server(target) as (server, programs, is_throwaway):
             asked = Asked(
                 project=place.project, server=server, safety=place.safety, shown=place.shown,
-                range=Range(since=since, to=to, shard=slice_of), programs=programs, **files,
+                range=Range(since=since, to=to, shard=slice_of), programs=programs, is_throwaway=is_throwaway, **files,
             )  # fmt: skip
             with terminal.drawn():
-                report = downgrade_slices.check(asked, jobs, terminal.planned, terminal.done)
+                report, error = downgrade_slices.check(asked, jobs, terminal.planned, terminal.done)
+            if junit is not None:
+                junit.write_text(downgrade_report.junit(report), "utf-8")
+            if report.revisions or error is None:
+                terminal.report(report, form)
     finally:
         runner_process.spares.discard()
-    terminal.report(report, form)
-    if junit is not None:
-        junit.write_text(downgrade_report.junit(report), "utf-8")
+    if error is not None:
+        raise error
     return 0 if report.is_ok else errors.Refusal.exit_code
 
 
 @contextlib.contextmanager
-def _server(target: str | None) -> Iterator[tuple[Connection, Path | None]]:
-    """Yield the scratch server that is set, or a throw-away one, and the folder of its programs where that is known."""
+def _server(target: str | None) -> Iterator[tuple[Connection, Path | None, bool]]:
+    """Yield the scratch server that is set, or a throw-away one; the folder of its programs, where that is known; which it is."""
     source = settings_source.read(os.environ, here())
     values = source.tables[settings_source.choose(source, target)]
-    wanted = {key: values[key] for key in ("scratch_database_url", "pg_bin") if key in values}
-    table = Table(wanted, folder=source.folder, environ=os.environ, variables={} if source.file else settings_source.VARIABLES)
-    scratch = table.url("scratch_database_url", may_hold_password=True, word=SAME_SERVER)
+    table = _table(source, values, "scratch_database_url", "pg_bin")
+    given = table.url("scratch_database_url", may_hold_password=True, word=SAME_SERVER)
     programs = table.path("pg_bin")
     if table.problems:
         raise settings_source.wrong_settings(table.problems, file=source.file, target=target)
-    if scratch is not None:
-        yield scratch, programs
+    if given is not None:
+        live = _table(source, values, "database_url").url("database_url", may_hold_password=True)
+        if live is not None:  # CI need not have it, nor have it right
+            scratch.refuse_live(given, live)
+        yield given, programs, False
         return
     with throwaway.server() as server:
-        yield server, throwaway.programs()
+        yield server, throwaway.programs(), True
+
+
+def _table(source: Source, values: Mapping[str, object], *keys: str) -> Table:
+    wanted = {key: values[key] for key in keys if key in values}
+    variables = {} if source.file else settings_source.VARIABLES
+    return Table(wanted, folder=source.folder, environ=os.environ, variables=variables)
 
 
 class Drawing(LineTerminal):
@@ -125,6 +140,8 @@ class Drawing(LineTerminal):
             self._out.print(plain("The models and the migrated database differ.", "bold"))
             for line in report.drift:
                 self._out.print(plain(f"  {line}"), soft_wrap=True)
+        for note in report.notes:
+            self.note(f"note: {note}", "yellow")
         self._out.print()
         self._out.print(plain(report.summary, "green" if report.is_ok else "red"), soft_wrap=True)
 

@@ -10,16 +10,22 @@ from migration_pipeline.domain.proposals import Fault
 
 SUITE = "downgrades"
 MODELS = "models"
+CHECK = "check"
 #: What XML 1.0 has no way to write: https://www.w3.org/TR/xml/#charsets
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(report: Report) -> str:
-    """Return the report as JUnit XML: a test for each revision, and one for the models if they were compared."""
-    tests = len(report.revisions) + (report.drift is not None)
+    """Return the report as JUnit XML: a test for each revision, one for the models if they were compared.
+
+    And one for the check itself, if it did not come to its end.
+    """
+    has_ended = report.ended_by is None
+    tests = len(report.revisions) + (report.drift is not None) + (not has_ended)
     failures = len(report.failed) + bool(report.drift)
     skipped = sum(one.result == IRREVERSIBLE for one in report.revisions)
-    head = f'tests="{tests}" failures="{failures}" skipped="{skipped}" errors="0" time="{report.seconds:.3f}"'
+    counts = f'tests="{tests}" failures="{failures}" skipped="{skipped}" errors="{int(not has_ended)}"'
+    head = f'{counts} time="{report.seconds:.3f}"'
     lines = ['<?xml version="1.0" encoding="utf-8"?>', f"<testsuites {head}>", f'<testsuite name="{SUITE}" {head}>']
     for one in report.revisions:
         lines += _test(one)
@@ -27,6 +33,9 @@ def junit(report: Report) -> str:
         lines.append(f'<testcase classname="{SUITE}" name="{MODELS}">')
         lines += [_failure("the models differ", "\n".join(report.drift), "drift")] if report.drift else []
         lines.append("</testcase>")
+    if report.ended_by is not None:
+        told = f"<error message={_quoted('the check did not come to its end')}>{_text(report.ended_by)}</error>"
+        lines += [f'<testcase classname="{SUITE}" name="{CHECK}">', told, "</testcase>"]
     return "\n".join([*lines, "</testsuite>", "</testsuites>"]) + "\n"
 
 

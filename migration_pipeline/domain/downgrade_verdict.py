@@ -1,19 +1,25 @@
 """Judges what was seen of one revision that went up, down and up again: findings, notes, and whether it may be irreversible."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from migration_pipeline.domain import downgrade_schema, irreversible
+from migration_pipeline.domain import downgrade_schema, irreversible, sequence_positions
 from migration_pipeline.domain.annotations import Declared
 from migration_pipeline.domain.downgrades import Checked, Finding, Kind
 from migration_pipeline.domain.schema import SchemaSnapshot
 from migration_pipeline.domain.schema_names import Name
-from migration_pipeline.domain.table_rows import Loss, RowLoss
+from migration_pipeline.domain.sequence_positions import SetBack
+from migration_pipeline.domain.table_rows import LARGE_OBJECTS, Loss, RowLoss
 
 DESTRUCTIVE = f'declare "# SAFETY: {Declared.DESTRUCTIVE}", if the upgrade is meant to lose them'
 COMMENT = f'add to the file: "# DOWNGRADE: {irreversible.IRREVERSIBLE} <why>", if there is no way back'
 UNDEFINED = "42P01 "
 BASELINE = "if the history begins after its first tables, give them by --baseline schema.sql, written by pg_dump --schema-only"
+BEGIN = "give what the history begins with by --baseline, written by pg_dump --schema-only, or begin later by --from"
+ROLE_IS_THERE = "42710 role "
+ROLES = "roles belong to the server: if an earlier run has left this one there, drop it, or unset SCRATCH_DATABASE_URL"
+LOCK_IS_HELD = "55P03 "
+ITSELF = "it waits for what another connection of its own holds, for nobody else is there: let op.get_bind() do all of it"
 MOST_TOLD = 5  #: columns that could not be filled
 
 
@@ -24,6 +30,7 @@ class Raised:
     kind: str  #: the type of the exception
     told: str  #: one line
     line: int | None = None  #: where in the revision's own file, if it was raised there
+    causes: Sequence[tuple[str, int | None]] = ()  #: what it was raised from: type and line
     stopped: bool = False  #: our guard stopped it
     by_server: bool = False  #: PostgreSQL did not take a statement
 
@@ -39,6 +46,7 @@ class Seen:
     left: tuple[SchemaSnapshot, SchemaSnapshot] | None = None  #: before, and after the downgrade; None: the same
     stands_last: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: by table, columns that were added again
     losses: Sequence[RowLoss] = ()
+    set_back: Sequence[SetBack] = ()
     upgraded_again: tuple[SchemaSnapshot, SchemaSnapshot] | None = None  #: both upgrades; None: the same
     without_rows: Mapping[str, str] = field(default_factory=dict)  #: table → why
     unfilled: Mapping[str, str] = field(default_factory=dict)  #: column → why
@@ -80,6 +88,11 @@ def judge(seen: Seen, file: File) -> Checked:
     )
 
 
+def next_step(told: str) -> str:
+    """Return what to do where an upgrade failed that was only to bring the database up; `told` is what the server said."""
+    return ROLES if ROLE_IS_THERE in told else BEGIN
+
+
 def is_bad(seen: Seen, file: File) -> bool:
     """Tell whether the downgrade is to be rolled back: something is wrong with it."""
     return bool(list(_after_downgrade(seen, file)))
@@ -87,7 +100,9 @@ def is_bad(seen: Seen, file: File) -> bool:
 
 def _findings(seen: Seen, file: File, comment: irreversible.Declared) -> Iterator[Finding]:
     if seen.upgrade:
-        yield Finding(kind=Kind.UPGRADE_FAILS, what=seen.upgrade.told, fix=BASELINE if UNDEFINED in seen.upgrade.told else None)
+        hints = ((UNDEFINED, BASELINE), (ROLE_IS_THERE, ROLES), (LOCK_IS_HELD, ITSELF))
+        fix = next((hint for told, hint in hints if told in seen.upgrade.told), None)
+        yield Finding(kind=Kind.UPGRADE_FAILS, what=seen.upgrade.told, fix=fix)
     if seen.downgrade:
         yield from _of_downgrade(seen.downgrade, file, comment)
     yield from _after_downgrade(seen, file)
@@ -100,9 +115,12 @@ def _findings(seen: Seen, file: File, comment: irreversible.Declared) -> Iterato
 
 
 def _of_downgrade(raised: Raised, file: File, comment: irreversible.Declared) -> Iterator[Finding]:
-    is_meant = not raised.stopped and irreversible.raises_on_purpose(file.source, raised.kind, raised.line)
-    if not is_meant:
-        yield Finding(kind=Kind.RAISES, what=raised.told)
+    unmeant = [kind for kind, line in raised.causes if not irreversible.raises_on_purpose(file.source, kind, line)]
+    is_fault = raised.stopped or raised.by_server or unmeant
+    if is_fault or not irreversible.raises_on_purpose(file.source, raised.kind, raised.line):
+        cause = f"; its cause: {unmeant[-1].rpartition('.')[2]}" if unmeant and not raised.by_server else ""
+        fix = ITSELF if raised.told.startswith(LOCK_IS_HELD) else None
+        yield Finding(kind=Kind.RAISES, what=raised.told + cause, fix=fix)
     elif comment.reason is None and comment.problem is None:
         yield Finding(kind=Kind.REFUSES, what=raised.told, fix=COMMENT)
 
@@ -118,10 +136,16 @@ def _after_downgrade(seen: Seen, file: File) -> Iterator[Finding]:
         inside = {str(table), str(Name("column", f"{loss.table}.{loss.column}"))}
         if not inside & gone and not is_meant(loss, file):
             yield _of_rows(loss)
+    yield from (_of_sequence(one) for one in seen.set_back if not is_meant(one, file))
 
 
-def is_meant(loss: RowLoss, file: File) -> bool:
+def is_meant(loss: RowLoss | SetBack, file: File) -> bool:
     return loss.by_upgrade and file.declared is Declared.DESTRUCTIVE
+
+
+def _of_sequence(one: SetBack) -> Finding:
+    found = sequence_positions.finding(one)
+    return replace(found, fix=DESTRUCTIVE) if one.by_upgrade else found
 
 
 def _of_rows(loss: RowLoss) -> Finding:
@@ -134,11 +158,12 @@ def in_words(loss: RowLoss) -> str:
     table = Name("table", loss.table).short
     place = f"{table}.{loss.column}" if loss.column else table
     is_are = "is" if loss.number == 1 else "are"
+    rows = f"{_counted(loss.number, 'row')} of {place}" if place != LARGE_OBJECTS else _counted(loss.number, "large object")
     match loss.loss:
         case Loss.ROWS:
-            return f"{_counted(loss.number, 'row')} of {place} {is_are} lost"
+            return f"{rows} {is_are} lost"
         case Loss.MORE:
-            return f"{_counted(loss.number, 'row')} of {place} {is_are} left over"
+            return f"{rows} {is_are} left over"
         case Loss.VALUES:
             return f"{_counted(loss.number, 'value')} of {place} {is_are} lost"
         case Loss.CHANGED:
@@ -155,6 +180,7 @@ def _notes(seen: Seen, file: File) -> Iterator[str]:
     if seen.on_rows and not seen.upgrade:
         yield f"its upgrade fails on synthetic rows, and was checked without any: {seen.on_rows.told}"
     meant = [in_words(loss) for loss in seen.losses if is_meant(loss, file)]
+    meant += [f"where {Name('sequence', one.name)} stood" for one in seen.set_back if is_meant(one, file)]
     if meant:
         yield f"a downgrade cannot bring back: {', '.join(meant)}"
     if seen.left:

@@ -105,6 +105,8 @@ class Report:
     revisions: tuple[Checked, ...]
     unchecked: int = 0  #: revisions that were only brought up
     drift: tuple[str, ...] | None = None  #: what the models have otherwise; None: nobody asked
+    notes: tuple[str, ...] = ()  #: what is to be known of the check itself
+    ended_by: str | None = None  #: what ended the check before its end
     seconds: float = 0.0
 
     @property
@@ -113,7 +115,7 @@ class Report:
 
     @property
     def is_ok(self) -> bool:
-        return not self.failed and not self.drift
+        return not self.failed and not self.drift and self.ended_by is None
 
     @property
     def summary(self) -> str:
@@ -123,7 +125,8 @@ class Report:
         for one in self.revisions:
             counts[one.result] = counts.get(one.result, 0) + 1
         order = [OK, IRREVERSIBLE, *KINDS, NOT_REACHED]
-        told = ", ".join(f"{counts[result]:,} {result}" for result in order if result in counts) or "none"
+        told = ", ".join(f"{counts[result]:,} {result}" for result in order if result in counts) or "nothing was checked"
         before = f", {self.unchecked:,} brought up before without a check" if self.unchecked else ""
         drift = "" if self.drift is None else f"; {len(self.drift):,} differences to the models"
-        return f"{number:,} revision{'' if number == 1 else 's'} in {self.seconds:.1f} s: {told}{before}{drift}."
+        early = "" if self.ended_by is None else "; the check did not come to its end"
+        return f"{number:,} revision{'' if number == 1 else 's'} in {self.seconds:.1f} s: {told}{before}{drift}{early}."

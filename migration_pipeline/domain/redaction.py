@@ -33,7 +33,7 @@ def statement(text: str, source: str) -> str:
     """
     names_are_names = any(sql.parse(text, has_parameters).tree is not None for has_parameters in (None, False))
     redacted = _redact(text, source, names_are_names=names_are_names)
-    if redacted is not None and SECRET.search(redacted):
+    if redacted is not None and (SECRET.search(text) or SECRET.search(redacted)):
         redacted = _redact(text, source, names_are_names=True, has_texts=False) if names_are_names else None
     return redacted if redacted is not None else f"{statements.leading_words(text)} {HIDDEN}".strip()
 

@@ -93,6 +93,11 @@ def goes_back(parsed: Parsed) -> bool:
     )
 
 
+def prepares_transaction(parsed: Parsed) -> bool:
+    """Tell whether a text hands its transaction over to the server, where it holds its locks until somebody ends it."""
+    return any(sql.kind(node) == "TransactionStmt" and node.kind == tokens.pg.TRANS_STMT_PREPARE for node in parsed.nodes)
+
+
 #: Settings that would undo what makes a connection read-only, or hide what happens on it.
 GUARDED_SETTINGS = frozenset(
     {"session_replication_role", "transaction_read_only", "default_transaction_read_only", "session_authorization"}

@@ -366,13 +366,6 @@ def test_the_last_schema_is_compared_with_the_models(check, tmp_path):
     assert not report.is_ok
 
 
-def test_a_project_whose_interpreter_dies_leaves_no_database(check, tmp_path, server18):
-    project = downgrade_project.write(tmp_path, {"Dies.": ("import os\nos._exit(9)", "pass")})
-    with pytest.raises(errors.ProjectFailed):
-        check(project)
-    assert scratch_databases(server18) == []
-
-
 def test_without_a_server_one_is_made_and_nothing_of_it_is_left(run, tmp_path):
     done = run(projects.path("linear"), "--jobs", 2, SCRATCH_DATABASE_URL="")
     assert done.returncode == 0, done.stderr
