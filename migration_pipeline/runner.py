@@ -109,6 +109,7 @@ class Session:
         self.is_alone = bool(start.get("alone"))  # there is no transaction of ours
         self.commits_each = self.is_alone  # nor one of anybody's: each statement commits
         self.others: List[Any] = []  # connections that a revision has opened beside ours, alone on a scratch database
+        self.pooled: List[Any] = []  # what pools of SQLAlchemy hold of these: their records
         self.is_checking = start["mode"] == "check"  # there is a transaction for each revision, up or down
         self.has_stayed = False  # something of a revision may have outlasted its transaction
         self.has_run = False  # env.py has run the migrations
@@ -664,6 +665,17 @@ def watch_asynchronous_connections(session: Session) -> None:
         return (statement, parameters) if instead is None else (instead, ())
 
 
+def watch_pools(session: Session) -> None:
+    """Remember the pools that hold a revision's own connections: they end with the step, and the pool has to open others."""
+    from sqlalchemy import event
+    from sqlalchemy.pool import Pool
+
+    @event.listens_for(Pool, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        if connection in session.others:
+            session.pooled.append(record)
+
+
 def alembic_connection(session: Session, given: Any) -> Any:
     """Return the SQLAlchemy connection that Alembic shall use: the given one where it is ours, else one made of ours."""
     if given is not None and given.dialect.name != "postgresql":
@@ -752,6 +764,7 @@ def run(session: Session) -> None:
 def check(session: Session) -> None:
     """Run revisions up and down, as the pipeline says, in one run of env.py: where Alembic would run those that are pending."""
     config, script = project(session)
+    watch_pools(session)
 
     def configured(context: Any) -> None:
         context.run_migrations = lambda **given: run_steps(context, given)
@@ -983,13 +996,18 @@ class Steps:
             if not session.commits_each and how != "commit":
                 self.maintainer.heads = self.heads
                 session.connection.really_end("rollback")
-            while session.others:
-                with contextlib.suppress(Exception):  # the revision may have closed it, or the server
-                    session.others[-1].close()
-                session.others.pop()
+            self.close_others()
             session.is_alone = session.commits_each = False
             session.connection.really_autocommit(False)
         return None
+
+    def close_others(self) -> None:
+        """Close the connections that a revision has opened; a pool that keeps one for the next revision opens another one."""
+        for close in (*(one.invalidate for one in self.session.pooled), *(one.close for one in self.session.others)):
+            with contextlib.suppress(Exception):  # the revision may have closed it, or the server
+                close()
+        self.session.pooled.clear()
+        self.session.others.clear()
 
 
 HELD = """

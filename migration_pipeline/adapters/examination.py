@@ -97,24 +97,25 @@ class Examination:
         # Values that the upgrade's own code cannot read its downgrade cannot either.
         is_unreadable = seen.on_rows is not None and not seen.on_rows.by_server
         spared = {} if is_unreadable else self._seed(touched, seen, rows)
-        reached = sequence_marks.stood(self._ask) if stood else {}
+        reached = sequence_marks.stood(self._ask)
         error, looked = self._run(step, down=True, also={*touched, *spared}, stood=stood)
         seen.outside |= self.steps.is_alone
         if error or looked is None:
             seen.downgrade = raised(error, step)
+            self._put_back(reached)
             return
         seen.stands_last = _stands_last(schema.standing(rows), upgraded_schema.standing(upgraded), looked)
         seen.set_back = sequence_marks.told(looked.set_back, reached)
         self._compare(seen, schema, rows, looked, upgraded, spared)
-        if is_bad(seen, file):
+        if is_bad(seen, file) or (seen.on_rows and not seen.outside):
             self._roll_back()
-            sequence_marks.put_back(self._ask, looked.set_back)
         elif seen.outside:
             self._again(step, seen, looked, upgraded_schema)
-        elif seen.on_rows:
-            self._roll_back()
+            return
         elif not self._is_same_again(step, upgraded_schema):
             self._in_two(step, seen, upgraded_schema)
+            return
+        self._put_back(reached)
 
     def _is_same_again(self, step: Step, upgraded: SchemaMarks) -> bool:
         """Upgrade again in the downgrade's transaction, and roll back both: rows and all stay as the first upgrade left them.
@@ -202,6 +203,11 @@ class Examination:
         rows = {name: one for name, one in answer.rows.items() if one.plain != self.steps.version_table}
         return Look(schema=schema, tables=set(schema.tables.values()), rows=rows, set_back=answer.set_back)
 
+    def _put_back(self, reached: Stood) -> None:
+        """Let sequences stand where they stood before what was rolled back: no transaction does that."""
+        if not (self.is_spoiled or self.steps.over):
+            sequence_marks.put_back(self._ask, reached)
+
     def _take(self, looked: Look) -> None:
         self.schema = looked.schema
         self.rows = {name: held for name, held in {**self.rows, **looked.rows}.items() if name in looked.tables}
@@ -228,7 +234,7 @@ class Examination:
                 filled = seeding.fill(self.own, wanted, leave_out=[*others, self.steps.version_table])
                 seen.unfilled = {**seen.unfilled, **filled.unfilled}
             now = table_marks.written(self._ask)
-        spared = {name: _changed(self.rows[name], held) for name, held in now.items() if name in (before or {})}
+        spared = {name: table_rows.changed(self.rows[name], held) for name, held in now.items() if name in (before or {})}
         self.rows.update(now)
         return spared
 
@@ -241,10 +247,3 @@ def _stands_last(before: Book, upgraded: Book, looked: Look) -> dict[str, list[s
     now = looked.schema.standing({**{name: held for name, held in before.items() if name in looked.tables}, **looked.rows})
     again = {name: table_rows.added_again(held, upgraded.get(name), now.get(name)) for name, held in before.items()}
     return {name: columns for name, columns in again.items() if columns}
-
-
-def _changed(was: TableRows, now: TableRows) -> Collection[str] | None:
-    """Return the columns that hold something else; None where there are other rows."""
-    if was.rows != now.rows:
-        return None
-    return [name for name, column in now.columns.items() if was.columns.get(name) != column]

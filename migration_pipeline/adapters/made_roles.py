@@ -1,10 +1,12 @@
 """Roles that the revisions of a check make: they belong to the server, and the next database of the check would meet them.
 
 On a throw-away server whatever came since is the check's own. On a given one somebody else may make roles meanwhile: there a
-role is dropped only if it was not there before, a file that the check ran has its name, and nothing depends on it any more.
+role is dropped only if it was not there before, a file that the check ran makes roles and has its name, and nothing depends on
+it any more: a file that only grants to it has not made it.
 """
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,10 @@ THERE = """
 SELECT 'ROLE', rolname::text, quote_ident(rolname) FROM pg_roles WHERE rolname !~ '^pg_'
 UNION ALL SELECT 'TABLESPACE', spcname::text, quote_ident(spcname) FROM pg_tablespace ORDER BY 1, 2
 """
+
+
+#: What a file that makes a role holds.
+MAKES = re.compile(r"\bCREATE\s+(?:ROLE|GROUP|USER(?!\s+MAPPING))\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +97,8 @@ class MadeRoles:
         if self.is_throwaway or not found:
             return found
         sources = [file.read_text("utf-8", "replace") for file in sorted(self._files) if file.is_file()]
-        return [one for one in found if any(redaction.is_word_of(one.name, source) for source in sources)]
+        making = [source for source in sources if MAKES.search(source)]
+        return [one for one in found if any(redaction.is_word_of(one.name, source) for source in making)]
 
 
 def before(server: Connection, *, is_throwaway: bool) -> MadeRoles:

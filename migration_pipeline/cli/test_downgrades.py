@@ -57,6 +57,7 @@ def test_downgrades(
     if files["models"] and to:
         raise errors.SettingsError("--models compares the last schema, which --to leaves out.", next_step="use one of the two")
     files["limit"] = timedelta(seconds=files["limit"])
+    _make_room(junit)
     place = place_of(target)
     if form == "github" and os.environ.get("GITHUB_WORKSPACE"):
         place.shown_from = Path(os.environ["GITHUB_WORKSPACE"])
@@ -79,6 +80,22 @@ def test_downgrades(
     if error is not None:
         raise error
     return 0 if report.is_ok else errors.Refusal.exit_code
+
+
+def _make_room(file: Path | None) -> None:
+    """Make the folder of a file that is written in the end; raise SettingsError before the check where it cannot be written."""
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        is_there = file.exists()
+        file.open("a").close()
+        if not is_there:
+            file.unlink()  # an empty one is no report
+    except OSError as error:
+        raise errors.SettingsError(
+            f'The file "{file}" cannot be written: {error.strerror}.', next_step="name another one by --junit"
+        ) from None
 
 
 @contextlib.contextmanager

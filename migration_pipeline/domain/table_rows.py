@@ -148,3 +148,10 @@ def added_again(was: TableRows, upgraded: TableRows | None, now: TableRows | Non
         return []
     numbers = {name: held.number for name, held in same.columns.items()}
     return [name for name in was.columns if name in now.columns and now.columns[name].number != numbers.get(name)]
+
+
+def changed(was: TableRows, now: TableRows) -> Collection[str] | None:
+    """Return the columns that hold something else; None where there are other rows."""
+    if was.rows != now.rows:
+        return None
+    return [name for name, column in now.columns.items() if was.columns.get(name) != column]

@@ -184,6 +184,27 @@ def test_no_role_is_dropped_that_was_there_before_or_that_no_revision_names(aske
     assert report.notes == (LEFT.format("reports_writer"),)
 
 
+def test_a_role_is_not_dropped_that_a_revision_only_grants_to(asked, server, tmp_path):
+    grants = "DO $$ BEGIN IF to_regrole('somebody_else') IS NOT NULL THEN {} somebody_else; END IF; END $$"
+    faults = {
+        "Grants.": (
+            sent(grants.format("GRANT USAGE ON SCHEMA public TO")),
+            sent(grants.format("REVOKE USAGE ON SCHEMA public FROM")),
+        ),
+        "Maps.": (sent("SELECT 'CREATE USER MAPPING FOR somebody_else'"), "pass"),
+        "Makes roles.": MAKES_ROLES["Makes roles."],
+    }
+    project = asked(downgrade_project.write(tmp_path, faults))
+
+    def done(one):
+        if one.revision == "0001":
+            execute(server.url(), "CREATE ROLE somebody_else")
+
+    report, error = downgrade_slices.check(project, 1, lambda _: None, done)
+    assert (error, [one.result for one in report.revisions], there(server)) == (None, ["ok", "ok", "ok"], ["somebody_else"])
+    assert report.notes == (LEFT.format("somebody_else"),)
+
+
 def test_a_role_on_which_something_else_depends_is_left_and_told(asked, server, database18, tmp_path):
     name = database18.rpartition("/")[2]
     upgrade = sent("CREATE ROLE reports_reader", f"GRANT CONNECT ON DATABASE {name} TO reports_reader")

@@ -155,6 +155,19 @@ def test_what_is_known_is_told_when_the_check_does_not_come_to_its_end(run, jobs
     assert done.stderr.startswith('Revision "0003" failed.\n  error: AssertionError: ')
 
 
+def test_the_folder_of_the_results_is_made_and_one_that_cannot_be_is_told_before_the_check(tmp_path):
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [PROGRAM, "test-downgrades", "--junit", tmp_path / "file" / "junit.xml"],
+        cwd=projects.path("linear"), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (
+        errors.SettingsError.exit_code,
+        "",
+        f'The file "{tmp_path}/file/junit.xml" cannot be written: File exists.\nNext: name another one by --junit\n',
+    )
+
+
 def test_an_upgrade_that_is_not_checked_and_ends_its_interpreter_ends_the_check(check, server18):
     with pytest.raises(errors.ProjectFailed) as told:
         check({"Exits.": (EXITS, "pass"), "Is right.": ("pass", "pass")}, range=Range(since="0001"))
@@ -227,6 +240,40 @@ def test_what_leaves_its_transaction_does_there_what_it_does_under_alembic(check
 def test_a_second_connection_is_one(check, driver):
     report = check(WRITES_BESIDE, driver=driver)
     assert [(one.text if one.is_failed else one.notes) for one in report.revisions] == [(), (OUTSIDE,)]
+
+
+POOL = """
+import sys, types
+import sqlalchemy as sa
+from alembic import context
+if "application" not in sys.modules:
+    sys.modules["application"] = types.ModuleType("application")
+    sys.modules["application"].engine = sa.create_engine(context.config.get_main_option("sqlalchemy.url"))
+with sys.modules["application"].engine.begin() as beside:
+    beside.execute(sa.text("SELECT FROM notes"))
+"""
+
+
+def test_the_pool_of_an_application_serves_one_revision_after_the_other(check):
+    shared = {f"Asks beside it, {column}.": tuple(POOL + one for one in adds(column)) for column in "ab"}
+    report = check({"Creates.": CREATES, **shared})
+    assert [(one.text if one.is_failed else one.notes) for one in report.revisions] == [(), (OUTSIDE,), (OUTSIDE,)]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_what_a_revision_leaves_open_is_no_fault_of_the_one_in_which_it_becomes_garbage(check, driver):
+    leaves = (
+        "import sqlalchemy as sa\nfrom alembic import context\n"
+        'left = [sa.create_engine(context.config.get_main_option("sqlalchemy.url")).connect()]\n'
+        'left[0].execute(sa.text("SELECT 1"))\nleft.append(left)\nsa.left = left'
+    )
+    collects = "import gc\nimport sqlalchemy as sa\nsa.left = None\ngc.collect()\n"
+    faults = {
+        "Creates.": CREATES,
+        "Leaves a connection.": (adds("a")[0], f"{leaves}\n{adds('a')[1]}"),
+        "Collects it.": tuple(collects + one for one in adds("b")),
+    }
+    assert found(check(faults, driver=driver)) == {title: [] for title in faults}
 
 
 def test_what_fails_under_alembic_fails(check):

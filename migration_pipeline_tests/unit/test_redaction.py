@@ -93,6 +93,12 @@ def test_a_password_in_the_source_is_no_code(text, shown):
     assert redaction.statement(text, source) == shown
 
 
+def test_what_tells_a_password_may_be_written_otherwise_than_in_the_source():
+    text = "DO $$ BEGIN EXECUTE format('CREATE ROLE r PASSWORD {}L', 'secret'); END $$"
+    source = f'op.execute("{text.format("%")}")'
+    assert redaction.statement(text.format("%%"), source) == "DO $$ BEGIN EXECUTE format('…', '…'); END $$"
+
+
 def test_a_long_statement_becomes_one_line():
     line = redaction.one_line("SELECT 1,\n\t  2\n" + ", 3" * 100)
     assert line.startswith("SELECT 1, 2 , 3")
