@@ -15,7 +15,11 @@ from migration_pipeline_tests.integration.backups.clinic import FAT, LAYOUTS, ch
 
 pytest_plugins = ["migration_pipeline_tests.s3"]
 
-BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname {} AND application_name = 'migration_pipeline' AND query LIKE '{}'"
+BACKENDS = """
+SELECT {} FROM pg_stat_activity
+WHERE datname {} AND application_name = 'migration_pipeline' AND state = 'active' AND query LIKE '{}'
+"""
+TERMINATED = "pg_terminate_backend(pid)"  # in the same look that finds it at work: the next one may find it done
 DUMPING = "COPY public.scans%TO stdout%"
 RESTORING = "COPY public.scans%FROM stdin%"
 CUT_OFF = "The restore was cut off: that says nothing about the backup."
@@ -29,12 +33,12 @@ def fatten(site):
     site.settle()
 
 
-def busy(site, query, where):
+def busy(site, query, where, value="pid"):
     """Return a look at the backends that are at the scans, of a dump or of a restore."""
     connection = postgres.psycopg.connect(site.server.url(), autocommit=True)
 
     def look():
-        return [row[0] for row in connection.execute(BACKENDS.format(where, query)).fetchall()]
+        return [row[0] for row in connection.execute(BACKENDS.format(value, where, query)).fetchall()]
 
     return connection, look
 
@@ -63,9 +67,9 @@ def test_a_dump_that_is_killed_is_no_backup(laid_out, kept):
 @each_layout
 def test_a_dump_whose_backend_is_terminated_is_no_backup(laid_out, kept):
     fatten(laid_out)
-    connection, look = busy(laid_out, DUMPING, f"= '{laid_out.database}'")
+    connection, end = busy(laid_out, DUMPING, f"= '{laid_out.database}'", TERMINATED)
 
-    with connection, meanwhile(look, lambda found: connection.execute("SELECT pg_terminate_backend(%s)", [found[0]])):
+    with connection, meanwhile(end, lambda found: None):
         told = refused_backup(laid_out)
 
     assert told.startswith("pg_dump failed; no backup was made.\n  ended by: exit code 1\n")
@@ -96,11 +100,10 @@ def test_a_restore_whose_program_is_killed_changes_nothing(laid_out, layout):
 def test_a_restore_whose_backend_is_terminated_changes_nothing(laid_out):
     fatten(laid_out)
     backup = laid_out.backup(verified=False)
-    connection, look = busy(laid_out, RESTORING, "LIKE '%'")
+    connection, end = busy(laid_out, RESTORING, "LIKE '%'", TERMINATED)
     place = laid_out.open()
 
-    end = lambda found: connection.execute("SELECT pg_terminate_backend(%s)", [found[0]])  # noqa: E731
-    with connection, meanwhile(look, end), pytest.raises(errors.Failure) as caught:
+    with connection, meanwhile(end, lambda found: None), pytest.raises(errors.Failure) as caught:
         clinic.restore_beside(place, backup)
 
     assert caught.value.what == CUT_OFF
