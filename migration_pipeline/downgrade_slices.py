@@ -2,79 +2,138 @@
 
 import contextlib
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 
 from migration_pipeline import downgrading, errors
 from migration_pipeline.adapters import made_roles
+from migration_pipeline.adapters.check_steps import Steps
 from migration_pipeline.adapters.made_roles import MadeRoles
-from migration_pipeline.domain.downgrades import Checked, Report
+from migration_pipeline.domain.downgrade_range import Range
+from migration_pipeline.domain.downgrades import NOT_REACHED, Checked, Kind, Report
 from migration_pipeline.downgrading import Asked
 
 Part = tuple[Report, BaseException | None]
+WORTH = 25  #: revisions: a slice of fewer takes less time than its start
+MOST = 4  #: slices that nobody asked for; each takes three connections
 
 
-def check(asked: Asked, jobs: int, planned: Callable[[int], None], done: Callable[[Checked], None]) -> Part:
-    """Check the downgrades that are asked for in so many slices at once.
+def check(asked: Asked, jobs: int | None, planned: Callable[[int], None], done: Callable[[Checked], None]) -> Part:
+    """Check the downgrades that are asked for in so many slices at once; None: in as many as are faster.
 
-    Return what is known once all have ended, and what ended the first of those that did not come to their end.
+    Return what is known once all have ended, and what ended the first of those that did not come to their end. `planned` is
+    told 0 where the check begins anew.
     """
-    start = time.monotonic()
-    number, of = asked.range.shard
-    roles = made_roles.before(asked.server, is_throwaway=asked.is_throwaway) if jobs > 1 else None
-    totals: list[int] = []
-    stopping = threading.Event()
+    slices = _Slices(asked=asked, planned=planned, done=done)
+    report, error = slices.check(jobs)
+    is_whole = error is None and not any(one.result in {NOT_REACHED, Kind.UPGRADE_FAILS} for one in report.revisions)
+    if jobs is None and slices.jobs > 1 and not (is_whole or _is_stop(error)):
+        planned(0)  # side by side is no more than faster: what comes of it one after another counts
+        return _Slices(asked=asked, planned=planned, done=done).check(1)
+    return report, error
 
-    def count(number_of_slice: int) -> None:
-        totals.append(number_of_slice)
-        planned(sum(totals))
 
-    def one(place: int) -> Part:
+@dataclass(kw_only=True)
+class _Slices:
+    """Slices side by side. The first runs in this thread, which Ctrl-C reaches, and learns how many revisions there are."""
+
+    asked: Asked
+    planned: Callable[[int], None]
+    done: Callable[[Checked], None]
+    jobs: int = 1
+    _totals: list[int] = field(default_factory=list)
+    _opened: list[Steps] = field(default_factory=list)
+    _others: list[Future[Part]] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def check(self, jobs: int | None) -> Part:
+        start = time.monotonic()
+        asked, self.jobs = self.asked, jobs or 1
+        self._roles = made_roles.before(asked.server, is_throwaway=asked.is_throwaway)
+        with ThreadPoolExecutor(16) as self._pool:
+            self._start_others()
+            ended = self._all(self._one(0, None if jobs else self._split))
+        refusal = _refusal(self._roles) if self.jobs > 1 else None
+        parts = [part for part, _ in ended] if refusal is None else [_ended(refusal, [])]
+        drift = [part.drift for part in parts if part.drift is not None]
+        report = Report(
+            revisions=tuple(one for part in parts for one in part.revisions),
+            unchecked=parts[0].unchecked,
+            drift=drift[0] if drift else None,
+            notes=(*dict.fromkeys(note for part in parts for note in part.notes), *_notes(asked)),
+            ended_by=next((part.ended_by for part in parts if part.ended_by is not None), None),
+            seconds=time.monotonic() - start,
+        )
+        found = [error for _, error in ended if error]
+        stopped = [error for error in found if _is_stop(error)]
+        return report, next(iter([*stopped, *([refusal] if refusal else []), *found]), None)
+
+    def _split(self, whole: Range, revisions: int) -> Range:
+        """Start as many others as help; return what is left of the range."""
+        jobs = min(os.cpu_count() or 1, MOST, revisions // WORTH)
+        if jobs > 1 and not self._roles.are_expected:
+            self.jobs = jobs
+            self._start_others()
+        return self._slice(0)(whole, revisions)
+
+    def _start_others(self) -> None:
+        self._roles.is_shared = self.jobs > 1
+        self._others = [self._pool.submit(self._one, place, None) for place in range(1, self.jobs)]
+
+    def _slice(self, place: int) -> Callable[[Range, int], Range]:
+        number, of = self.asked.range.shard
+        shard = ((number - 1) * self.jobs + place + 1, of * self.jobs)
+        return lambda whole, _number: dataclasses.replace(whole, shard=shard)
+
+    def _one(self, place: int, narrow: Callable[[Range, int], Range] | None) -> Part:
         known: list[Checked] = []
 
-        def told(result: Checked) -> None:
-            known.append(result)
-            done(result)
-            if stopping.is_set():
-                raise errors.Interrupted
+        def count(revisions: int) -> None:
+            self._totals.append(revisions)
+            self.planned(sum(self._totals))
 
-        shard = ((number - 1) * jobs + place + 1, of * jobs)
-        part = dataclasses.replace(asked, roles=roles, range=dataclasses.replace(asked.range, shard=shard))
+        def told(result: Checked) -> None:
+            if self._stopping.is_set():  # its runner was ended by us
+                raise errors.Interrupted
+            known.append(result)
+            self.done(result)
+
+        part = dataclasses.replace(
+            self.asked, roles=self._roles, narrow=narrow or self._slice(place), opened=self._remember
+        )  # fmt: skip
         try:
             return downgrading.check(part, count, told), None
         except BaseException as error:  # noqa: BLE001 - what is known is told first
             return _ended(error, known), error
 
-    ended = _side_by_side(one, jobs, stopping)
-    refusal = _refusal(roles) if roles else None
-    parts = [part for part, _ in ended] if refusal is None else [_ended(refusal, [])]
-    drift = [part.drift for part in parts if part.drift is not None]
-    report = Report(
-        revisions=tuple(one for part in parts for one in part.revisions),
-        unchecked=parts[0].unchecked,
-        drift=drift[0] if drift else None,
-        notes=(*dict.fromkeys(note for part in parts for note in part.notes), *_notes(asked)),
-        ended_by=next((part.ended_by for part in parts if part.ended_by is not None), None),
-        seconds=time.monotonic() - start,
-    )
-    found = [error for _, error in ended if error]
-    stopped = [error for error in found if isinstance(error, errors.Interrupted) or not isinstance(error, Exception)]
-    return report, next(iter([*stopped, *([refusal] if refusal else []), *found]), None)
+    def _remember(self, steps: Steps) -> None:
+        self._opened.append(steps)
+        if self._stopping.is_set():
+            raise errors.Interrupted
 
-
-def _side_by_side(one: Callable[[int], Part], jobs: int, stopping: threading.Event) -> list[Part]:
-    if jobs == 1:
-        return [one(0)]  # in this thread, the only one that Ctrl-C reaches
-    with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(one, place) for place in range(jobs)]
+    def _all(self, first: Part) -> list[Part]:
+        """Return the parts of all slices; where this thread was told to stop, the others are ended."""
         try:
-            wait(running)
-        except BaseException as error:  # noqa: BLE001 - each slice ends with the revision that it is at
-            stopping.set()
-            return [*(future.result() for future in running), (_ended(error, []), error)]
-        return [future.result() for future in running]
+            if _is_stop(first[1]):
+                self._stop()
+            wait(self._others)
+        except BaseException as error:  # noqa: BLE001 - what the others know is told first
+            self._stop()
+            return [first, *(other.result() for other in self._others), (_ended(error, []), error)]
+        return [first, *(other.result() for other in self._others)]
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        for steps in list(self._opened):
+            steps.kill()
+
+
+def _is_stop(error: BaseException | None) -> bool:
+    return isinstance(error, errors.Interrupted) or not isinstance(error, Exception | None)
 
 
 def _refusal(roles: MadeRoles) -> errors.NotAllowed | None:

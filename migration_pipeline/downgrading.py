@@ -21,7 +21,6 @@ from migration_pipeline.adapters import (
     scratch,
     throwaway,
 )
-from migration_pipeline.adapters.alembic_project import QueryFailed
 from migration_pipeline.adapters.check_steps import Step, Steps
 from migration_pipeline.adapters.examination import Examination
 from migration_pipeline.adapters.made_roles import MadeRoles
@@ -29,12 +28,10 @@ from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.domain import annotations, downgrade_range, downgrade_verdict, expected
 from migration_pipeline.domain.annotations import SafetyFile
 from migration_pipeline.domain.connection import Connection
-from migration_pipeline.domain.downgrade_range import Range
+from migration_pipeline.domain.downgrade_range import Chosen, Range
 from migration_pipeline.domain.downgrade_verdict import File, Raised, Seen, judge
 from migration_pipeline.domain.downgrades import Checked, Report
 from migration_pipeline.workplace import Workplace
-
-READS_ALL = "check as a role that may read every row: a superuser, or one with BYPASSRLS that owns the tables"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +50,9 @@ class Asked:
     write_expected: bool = False
     models: bool = False
     is_throwaway: bool = False  #: the server is the check's own
-    roles: MadeRoles | None = None  #: of slices side by side; None: the check drops those that its revisions make
+    roles: MadeRoles | None = None  #: of slices side by side
+    narrow: Callable[[Range, int], Range] = lambda whole, _number: whole  #: given the number of revisions that are to be checked
+    opened: Callable[[Steps], None] = lambda _: None  #: told of each run of the project
 
 
 def check_target(place: Workplace, chosen: Range) -> Report:
@@ -100,7 +99,7 @@ def check(
     Raise ProjectFailed where the project cannot be started, NoPlan where a revision is not known.
     """
     start = time.monotonic()
-    with _unreadable_is_told():
+    with check_steps.unreadable_is_told():
         scratch.sweep(asked.server, asked.server.database)
         roles = asked.roles or made_roles.before(asked.server, is_throwaway=asked.is_throwaway)
         made = _Check(asked=asked, roles=roles, planned=planned, done=done)
@@ -122,6 +121,7 @@ class _Check:
     unchecked: int = 0
     drift: tuple[str, ...] | None = None
     stale: list[Checked] = field(default_factory=list)  #: committed changes of revisions that are gone
+    _range: Range | None = None  #: what of the range is checked here
     _on_rows: Raised | None = None  #: why the next revision is checked without rows: what its upgrade raised on them
     _is_over: bool = False
 
@@ -136,7 +136,7 @@ class _Check:
             with self._empty_database() as opened:
                 yield opened
         finally:
-            if self.asked.roles is None:
+            if not self.roles.is_shared:
                 self.roles.drop()  # the next database would meet them
 
     @contextlib.contextmanager
@@ -148,11 +148,9 @@ class _Check:
                     throwaway.load(made, file, asked.programs)
             with check_steps.opened(asked.project, made, asked.limit) as steps, postgres.session(made, purpose="checks") as own:
                 own.execute("SET synchronous_commit = off")
-                chosen = downgrade_range.chosen({one.id: one.down for one in steps.history}, steps.heads, asked.range)
-                files = [Path(one.path) for one in steps.history if one.id in {*chosen.before, *chosen.checked}]
-                self.roles.may_come_from([*files, *([asked.baseline] if asked.baseline else [])])
+                asked.opened(steps)
                 yield steps, own
-                if self._is_over and asked.range.is_last:
+                if self._is_over and self._range and self._range.is_last:
                     paths = {one.id: Path(one.path) for one in steps.history}
                     self.stale = expected_files.tidy(Path(steps.folder), paths, asked.shown, write=asked.write_expected)
 
@@ -165,11 +163,8 @@ class _Check:
             if error:
                 raise error
             steps.heads = [since]
-        chosen = downgrade_range.chosen({one.id: one.down for one in steps.history}, steps.heads, asked.range)
+        chosen = self._choose(steps)
         by_id = {one.id: one for one in steps.history}
-        if not self.results and self._on_rows is None:
-            self.unchecked = len(chosen.before)
-            self.planned(len(chosen.checked))
         examination = Examination(steps=steps, own=own, seeds=asked.data is None)
         for revision in (*chosen.before, *chosen.checked[: len(self.results)]):
             self._bring_up(examination, by_id[revision])
@@ -179,10 +174,23 @@ class _Check:
                 break
         else:
             self._is_over = True
-            if asked.models and asked.range.is_to_the_end:
+            if asked.models and self._range and self._range.is_to_the_end:
                 self.drift = tuple(model_drift.found(examination))
         if self._is_over:
             self._not_reached([by_id[revision] for revision in chosen.checked[len(self.results) :]])
+
+    def _choose(self, steps: Steps) -> Chosen:
+        history = {one.id: one.down for one in steps.history}
+        whole = downgrade_range.chosen(history, steps.heads, self._range or self.asked.range)
+        if self._range is not None:
+            return whole
+        files = [Path(one.path) for one in steps.history if one.id in {*whole.before, *whole.checked}]
+        self.roles.may_come_from([*files, *([self.asked.baseline] if self.asked.baseline else [])])
+        self._range = self.asked.narrow(self.asked.range, len(whole.checked))
+        chosen = downgrade_range.chosen(history, steps.heads, self._range)
+        self.unchecked = len(chosen.before)
+        self.planned(len(chosen.checked))
+        return chosen
 
     def _bring_up(self, examination: Examination, step: Step) -> None:
         error = examination.bring_up(step)
@@ -231,15 +239,3 @@ class _Check:
             file = self._file(step)
             self.results.append(Checked(revision=step.id, title=step.title, file=file.shown, line=1, is_reached=False))
             self.done(self.results[-1])
-
-
-@contextlib.contextmanager
-def _unreadable_is_told() -> Iterator[None]:
-    try:
-        yield
-    except QueryFailed as error:
-        raise errors.Failure(
-            "The scratch database cannot be read.",
-            evidence={"server": f"{error.sqlstate or ''} {error}".strip()},
-            next_step=READS_ALL if error.sqlstate == "42501" else "look into the server's log, then run the same command again",
-        ) from None

@@ -28,6 +28,7 @@ OUTSIDE_ONLY = frozenset({"25001", "55P04"})
 #: What the guard says of a revision that leaves our transaction.
 LEAVES = frozenset({StopKind.TRANSACTION_CONTROL.value, "ends transaction", "second connection"})
 START_SECONDS = 120.0  # how long env.py may take before it runs the migrations
+READS_ALL = "check as a role that may read every row: a superuser, or one with BYPASSRLS that owns the tables"
 OVER = "run is over"  #: the kind of failure after which there is no runner any more
 
 
@@ -98,6 +99,10 @@ class Steps:
     def end(self, *, commit: bool) -> RunFailed | None:
         """End the step's transaction; return why it could not be committed."""
         return self.over or self._told("next", answer="commit" if commit else "roll back")[1]
+
+    def kill(self) -> None:
+        """End the runner, from another thread: what waits for it learns that it is gone."""
+        self._session.kill()
 
     def query(self, text: str) -> list[list[Any]]:
         """Run our own SQL in the step's transaction, or in one that ends with the next order."""
@@ -198,6 +203,19 @@ def opened(project: Project, connection: Connection, limit: timedelta) -> Iterat
     with alembic_project.running(project, connection, mode="check", revision="heads", limit_seconds=START_SECONDS) as session:
         yield Steps(session, project, limit)
         session.kill()  # its database goes too
+
+
+@contextlib.contextmanager
+def unreadable_is_told() -> Iterator[None]:
+    """Say of our own query what it was that failed, and what helps."""
+    try:
+        yield
+    except alembic_project.QueryFailed as error:
+        raise errors.Failure(
+            "The scratch database cannot be read.",
+            evidence={"server": f"{error.sqlstate or ''} {error}".strip()},
+            next_step=READS_ALL if error.sqlstate == "42501" else "look into the server's log, then run the same command again",
+        ) from None
 
 
 def raised(error: RunFailed | None, step: Step) -> Raised:

@@ -45,12 +45,18 @@ class MadeRoles:
     server: Connection
     is_throwaway: bool
     known: frozenset[tuple[str, str]]  #: kind and name
+    is_shared: bool = False  #: by checks side by side: whoever began them drops the roles, when all have ended
     left: tuple[str, ...] = ()  #: what could not be dropped, each with the statements that do it
     _files: set[Path] = field(default_factory=set)
 
     def may_come_from(self, files: Iterable[Path]) -> None:
         """Remember what has been run on the server."""
         self._files.update(files)
+
+    @property
+    def are_expected(self) -> bool:
+        """Tell whether a file that was run makes roles, as far as its text tells."""
+        return bool(self._making())
 
     def made(self) -> list[str]:
         """Return the names of the roles that the check has made, as far as that can be told."""
@@ -96,9 +102,12 @@ class MadeRoles:
         found = [one for one in since if one.kind == "ROLE"]
         if self.is_throwaway or not found:
             return found
-        sources = [file.read_text("utf-8", "replace") for file in sorted(self._files) if file.is_file()]
-        making = [source for source in sources if MAKES.search(source)]
+        making = self._making()
         return [one for one in found if any(redaction.is_word_of(one.name, source) for source in making)]
+
+    def _making(self) -> list[str]:
+        sources = (file.read_text("utf-8", "replace") for file in sorted(self._files) if file.is_file())
+        return [source for source in sources if MAKES.search(source)]
 
 
 def before(server: Connection, *, is_throwaway: bool) -> MadeRoles:

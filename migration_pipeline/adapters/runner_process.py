@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ class Spares:
         self._spares: list[tuple[Project, subprocess.Popen[bytes]]] = []
         self._more = 0
         self._is_on = False
+        self._lock = threading.Lock()
 
     def prepare(self, project: Project, count: int) -> None:
         """Keep one runner ahead, for the next `count` runs of this project."""
@@ -58,11 +60,12 @@ class Spares:
 
     def take(self, project: Project) -> "subprocess.Popen[bytes]":
         """Return a runner that waits for its order."""
-        found = next((one for one in self._spares if one[0] == project), None)
-        if found is None:
-            return spawn(project)
-        self._spares.remove(found)
-        self._refill(project)
+        with self._lock:
+            found = next((one for one in self._spares if one[0] == project), None)
+            if found is None:
+                return spawn(project)
+            self._spares.remove(found)
+            self._refill(project)
         if found[1].poll() is None:
             return found[1]
         end(found[1], kill=True)  # somebody killed it while it waited

@@ -3,6 +3,7 @@
 Nothing that was drawn comes back with a transaction that is rolled back, nor does what `setval` did: `put_back` mends that.
 """
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -48,6 +49,12 @@ LATERAL (SELECT json_agg(json_build_array(v.place, v.name)) AS columns,
 WHERE has_sequence_privilege(b.oid, 'SELECT') AND CASE WHEN b.last IS NULL THEN true
   WHEN b.step > 0 THEN b.last < b.was ELSE b.last > b.was END
 """  # noqa: E501
+#: OFFSET 0: what is asked of a sequence is an error for any other relation, and the planner may ask first.
+PUT_BACK = f"""
+SELECT setval(q.oid, q.was) FROM (SELECT c.oid, k.value::bigint AS was FROM jsonb_each_text({{reached}}::jsonb) k, {JOINED}
+  WHERE c.oid = to_regclass(k.key) AND {KEPT} AND {LAST} IS DISTINCT FROM k.value::bigint OFFSET 0) q
+WHERE has_sequence_privilege(q.oid, 'UPDATE')
+"""
 
 
 def stood(query: Query) -> Stood:
@@ -79,7 +86,4 @@ def told(found: Collection[SetBack], reached: Stood) -> list[SetBack]:
 
 def put_back(query: Query, reached: Stood) -> None:
     """Let sequences stand where they stood, as far as this role may."""
-    now = stood(query)
-    for name in (name for name, last in reached.items() if now.get(name) != last):
-        place = sql.Literal(name).as_string(None)
-        query(f"SELECT setval({place}, {reached[name]}) WHERE has_sequence_privilege({place}, 'UPDATE')")
+    query(PUT_BACK.format(reached=sql.Literal(json.dumps(reached)).as_string(None)))

@@ -31,7 +31,7 @@ LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisd
 WHERE c.oid = ANY (mp_read) GROUP BY c.oid, n.nspname, c.relname
 """
 FUNCTION = f"""
-CREATE OR REPLACE FUNCTION {NAME}(mp_read oid[]) RETURNS json[] LANGUAGE plpgsql {SETTINGS} SET enable_seqscan = on
+CREATE OR REPLACE FUNCTION {NAME}(mp_read oid[]) RETURNS json[] LANGUAGE plpgsql {SETTINGS} SET enable_seqscan = off
 AS $rows$
 #variable_conflict use_column
 DECLARE mp_rows json[]; mp_one record; mp_row json;

@@ -33,7 +33,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--from", "--since", "since", metavar="REV", help="Check what comes after REV; bring the database to REV before.")
 @click.option("--to", metavar="REV", help="Check up to REV; without it, up to every head.")
 @click.option("--shard", default="1/1", metavar="I/N", help="Check the I-th of N slices of the revisions.")
-@click.option("--jobs", metavar="N", type=click.IntRange(1, 16), default=1, help="Check N slices at once, each in a database.")
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(1, 16),
+    help="Check N slices at once, each in a database; without it as many as help.",
+)
 @click.option("--baseline", type=FILE, help="SQL to begin with: a schema of pg_dump, empty or at the revision of --from.")
 @click.option("--data", type=FILE, help="SQL to begin with, rows included, in the place of synthetic rows.")
 @click.option("--limit", metavar="SECONDS", type=click.IntRange(1, 86_400), default=600, help="End a step after so long; 600.")
@@ -45,7 +50,14 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How a finding is written.")
 @target_option
 def test_downgrades(
-    since: str | None, to: str | None, shard: str, jobs: int, junit: Path | None, form: str, target: str | None, **files: Any
+    since: str | None,
+    to: str | None,
+    shard: str,
+    jobs: int | None,
+    junit: Path | None,
+    form: str,
+    target: str | None,
+    **files: Any,
 ) -> int:
     """Take every revision up, down and up again on a scratch database, and compare schema and rows with what was there before.
 
@@ -62,7 +74,7 @@ def test_downgrades(
     if form == "github" and os.environ.get("GITHUB_WORKSPACE"):
         place.shown_from = Path(os.environ["GITHUB_WORKSPACE"])
     terminal = Drawing()
-    runner_process.spares.prepare(place.project, jobs)  # its imports take as long as the server's start
+    runner_process.spares.prepare(place.project, jobs or 2)  # its imports take as long as the server's start
     try:
         with job.interrupted_by_signals(), _server(target) as (server, programs, is_throwaway):
             asked = Asked(
@@ -136,7 +148,7 @@ class Drawing(LineTerminal):
             yield
 
     def planned(self, number: int) -> None:
-        self._bar.update(self._revisions, total=number)
+        self._bar.update(self._revisions, total=number or None, completed=None if number else 0)
 
     def done(self, one: Checked) -> None:
         self._bar.update(self._revisions, advance=1, description=errors.printable(one.revision)[:24])
