@@ -1,4 +1,7 @@
-"""The check of downgrades in slices side by side: each has a database of its own and brings up what comes before it."""
+"""The check of downgrades in slices side by side: each has a database of its own and brings up what comes before it.
+
+Whoever checks comes in here; `downgrading` is what one slice does.
+"""
 
 import contextlib
 import dataclasses
@@ -10,12 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from migration_pipeline import downgrading, errors
-from migration_pipeline.adapters import made_roles
+from migration_pipeline.adapters import made_roles, revision_files, scratch, throwaway
 from migration_pipeline.adapters.check_steps import Steps
 from migration_pipeline.adapters.made_roles import MadeRoles
+from migration_pipeline.domain import annotations
 from migration_pipeline.domain.downgrade_range import Range
 from migration_pipeline.domain.downgrades import NOT_REACHED, Checked, Kind, Report
 from migration_pipeline.downgrading import Asked
+from migration_pipeline.workplace import Workplace
 
 Part = tuple[Report, BaseException | None]
 WORTH = 25  #: revisions: a slice of fewer takes less time than its start
@@ -35,6 +40,47 @@ def check(asked: Asked, jobs: int | None, planned: Callable[[int], None], done: 
         planned(0)  # side by side is no more than faster: what comes of it one after another counts
         return _Slices(asked=asked, planned=planned, done=done).check(1)
     return report, error
+
+
+def check_target(place: Workplace, chosen: Range) -> Report:
+    """Check the downgrades of a Target's project on its scratch server, or on a throw-away one; its live database is not met.
+
+    Raise Refusal with what was found; with that, too, what ended the check before its end.
+    """
+    target = place.target
+    source = revision_files.content(target.safety_file) if target.safety_file else None
+    with contextlib.ExitStack() as opened:
+        if target.scratch:
+            scratch.refuse_live(target.scratch, target.connection)
+        asked = Asked(
+            project=place.project,
+            server=target.scratch or opened.enter_context(throwaway.server()),
+            is_throwaway=target.scratch is None,
+            safety=annotations.from_safety_file((source or b"").decode("utf-8-sig", "replace")),
+            range=chosen,
+        )
+        report, error = check(
+            asked,
+            None,
+            lambda number: place.progress("revisions", 0, number),
+            lambda one: place.progress(f"revision {one.revision}", 0, None),
+        )
+    found = {f"revision {one.revision}": _told(one) for one in report.failed}
+    if isinstance(error, errors.MigrationPipelineError):
+        error.evidence |= found
+    if error is not None:
+        raise error
+    if not report.is_ok:
+        raise errors.Refusal(
+            f"Not every downgrade brings back what was there before: {report.summary}",
+            evidence=found,
+            next_step="mend them, then: just test-downgrades",
+        )
+    return report
+
+
+def _told(one: Checked) -> str:
+    return "\n".join(line.removeprefix("  ") for line in one.text.splitlines()[1:])
 
 
 @dataclass(kw_only=True)

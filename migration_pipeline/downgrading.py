@@ -10,14 +10,12 @@ from typing import Any
 
 import psycopg
 
-from migration_pipeline import errors
 from migration_pipeline.adapters import (
     check_steps,
     expected_files,
     made_roles,
     model_drift,
     postgres,
-    revision_files,
     scratch,
     throwaway,
 )
@@ -25,13 +23,12 @@ from migration_pipeline.adapters.check_steps import Step, Steps
 from migration_pipeline.adapters.examination import Examination
 from migration_pipeline.adapters.made_roles import MadeRoles
 from migration_pipeline.adapters.runner_process import Project
-from migration_pipeline.domain import annotations, downgrade_range, downgrade_verdict, expected
+from migration_pipeline.domain import downgrade_range, downgrade_verdict, expected
 from migration_pipeline.domain.annotations import SafetyFile
 from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.downgrade_range import Chosen, Range
 from migration_pipeline.domain.downgrade_verdict import File, Raised, Seen, judge
 from migration_pipeline.domain.downgrades import Checked, Report
-from migration_pipeline.workplace import Workplace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,42 +50,6 @@ class Asked:
     roles: MadeRoles | None = None  #: of slices side by side
     narrow: Callable[[Range, int], Range] = lambda whole, _number: whole  #: given the number of revisions that are to be checked
     opened: Callable[[Steps], None] = lambda _: None  #: told of each run of the project
-
-
-def check_target(place: Workplace, chosen: Range) -> Report:
-    """Check the downgrades of a Target's project on its scratch server, or on a throw-away one; its live database is not met.
-
-    Raise Refusal with what was found.
-    """
-    target = place.target
-    source = revision_files.content(target.safety_file) if target.safety_file else None
-    with contextlib.ExitStack() as opened:
-        if target.scratch:
-            scratch.refuse_live(target.scratch, target.connection)
-        server = target.scratch or opened.enter_context(throwaway.server())
-        asked = Asked(
-            project=place.project,
-            server=server,
-            is_throwaway=target.scratch is None,
-            safety=annotations.from_safety_file((source or b"").decode("utf-8-sig", "replace")),
-            range=chosen,
-        )
-        report = check(
-            asked,
-            lambda number: place.progress("revisions", 0, number),
-            lambda one: place.progress(f"revision {one.revision}", 0, None),
-        )
-    if not report.is_ok:
-        raise errors.Refusal(
-            f"Not every downgrade brings back what was there before: {report.summary}",
-            evidence={f"revision {one.revision}": _told(one) for one in report.failed},
-            next_step="mend them, then: just test-downgrades",
-        )
-    return report
-
-
-def _told(one: Checked) -> str:
-    return "\n".join(line.removeprefix("  ") for line in one.text.splitlines()[1:])
 
 
 def check(

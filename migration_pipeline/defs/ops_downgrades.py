@@ -3,7 +3,7 @@
 import dagster as dg
 import pydantic
 
-from migration_pipeline import downgrading
+from migration_pipeline import downgrade_slices
 from migration_pipeline.defs.failures import told
 from migration_pipeline.defs.ops import POSTGRES, TARGET_TAG
 from migration_pipeline.defs.resources import WorkplaceResource
@@ -27,7 +27,7 @@ def test_downgrades(context: dg.OpExecutionContext, config: DowngradesConfig, wo
     with told(context, workplace, look=look):
         context.instance.add_run_tags(context.run_id, {TARGET_TAG: workplace.place.target.name})
         chosen = Range(since=config.since or None, to=config.to or None)
-        report = downgrading.check_target(workplace.place, chosen)
+        report = downgrade_slices.check_target(workplace.place, chosen)
     context.add_output_metadata(
         {"result": "\n".join([report.summary, *report.notes]), "revisions": dg.MetadataValue.md(_table(report))}
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from migration_pipeline import downgrade_slices, downgrading, errors, settings
+from migration_pipeline import downgrade_slices, errors, settings
 from migration_pipeline.adapters import alembic_project, embedded, scratch, throwaway
 from migration_pipeline.adapters.runner_process import Project
 from migration_pipeline.domain.connection import Connection
@@ -275,7 +275,7 @@ def test_in_dagster_it_is_refused_too(server18, database18, tmp_path):
     }  # fmt: skip
     place = Workplace(target=settings.load(given, tmp_path), run_id="")
     with contextlib.closing(place), pytest.raises(errors.NotAllowed, match="^The scratch server is the live server:"):
-        downgrading.check_target(place, Range())
+        downgrade_slices.check_target(place, Range())
 
 
 def test_the_url_of_a_live_database_need_not_be_right(run):

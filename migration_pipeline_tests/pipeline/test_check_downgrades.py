@@ -56,3 +56,20 @@ def test_what_a_downgrade_lacks_fails_the_run(run, tmp_path):
         "  state: the live database was not met",
         "Next: mend them, then: just test-downgrades",
     ]
+
+
+#: Goes up once alone; its downgrade ends its interpreter, and the next database cannot be brought up.
+GOES_UP_ONCE = (
+    "from pathlib import Path\nran = Path(__file__).with_suffix('.ran')\nassert not ran.exists()\nran.touch()",
+    "import os\nos._exit(3)",
+)
+
+
+def test_a_check_that_does_not_come_to_its_end_tells_what_it_found(run, tmp_path):
+    faults = {**dict(list(downgrade_project.FAULTS.items())[:2]), "Goes up once.": GOES_UP_ONCE, "Comes later.": ("pass", "pass")}
+    done = run(downgrade_project.write(tmp_path, faults))
+    (failure,) = [event for event in done.all_node_events if event.is_step_failure]
+    first, *lines = str(failure.step_failure_data.error.message).splitlines()
+    assert first == 'Revision "0003" failed.'
+    assert "  revision 0003: raises: its interpreter ended: exit code 3" in lines
+    assert [line.partition(":")[0] for line in lines if line.startswith("  revision")] == ["  revision 0002", "  revision 0003"]
