@@ -4,7 +4,7 @@ What was told already is kept in each sensor's cursor: a tag written while its r
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -20,6 +20,8 @@ from migration_pipeline.settings import Environment
 from migration_pipeline.workplace import Workplace
 
 UNDER_WAY = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+#: A nightly backup is older than a day when the next one begins: the one under way is waited for so long.
+BACKUP_PATIENCE = timedelta(hours=12)
 ENDS = {
     "failed": dg.DagsterEventType.RUN_FAILURE,
     "cancelled": dg.DagsterEventType.RUN_CANCELED,
@@ -119,13 +121,15 @@ def foreign_revision(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 @_every(seconds=600)
 def old_backup(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Tell, once a day, of a Target whose newest verified backup is older than max_backup_age_hours, or that has none."""
-    tick = Tick(context)
+    tick, under_way = Tick(context), _backups_under_way(context.instance)
     names, told = tick.targets(), BACKUPS.read(context)
     for name, place, (found, error) in tick.look(names, watch.newest_backup):
         about, now = found.id if found else "", place.clock()
         if error is None:
             told.pop(name, None)
             tick.say(name, f"{about} is verified, and young enough.")
+        elif found and name in under_way:
+            tick.say(name, f"{error.what} The next one is under way.")
         elif not watching.is_due(about, told.get(name), now):
             tick.say(name, f"{error.what} That was told already.")
         elif tick.tell(place, notices.warned(name, error)):
@@ -155,6 +159,16 @@ def migration_ended(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 def _under_way(instance: dg.DagsterInstance, job_name: str) -> list[dg.DagsterRun]:
     found = instance.get_run_records(filters=dg.RunsFilter(job_name=job_name, statuses=UNDER_WAY))
     return [record.dagster_run for record in found]
+
+
+def _backups_under_way(instance: dg.DagsterInstance) -> set[str | None]:
+    """Return the Targets whose next backup has begun, or waits in the queue, and not for too long."""
+    found = dg.RunsFilter(
+        job_name=jobs.backup_database.name,
+        statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, *UNDER_WAY],
+        created_after=datetime.now(UTC) - BACKUP_PATIENCE,
+    )
+    return {run.tags.get(TARGET_TAG) for run in instance.get_runs(found)}
 
 
 def _upgrading(instance: dg.DagsterInstance) -> Mapping[str, dg.DagsterRun]:

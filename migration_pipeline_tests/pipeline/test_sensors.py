@@ -422,6 +422,22 @@ def test_an_old_backup_is_told_once_and_no_more_when_there_is_a_newer_one(watche
     assert young.endswith(" is verified, and young enough.")
 
 
+def test_an_old_backup_is_not_told_while_the_next_one_is_under_way(watched, monkeypatch):
+    site = watched.site
+    site.configure(alerts=["env:HOOK_URL"], max_backup_age_hours=0.001)
+    site.take_backup()
+    time.sleep(3.7)
+    for status in (Status.STARTING, Status.STARTED):
+        run = watched.instance.create_run_for_job(jobs.backup_database, status=status, tags={TARGET_TAG: "default"})
+        assert watched.tick(sensors.old_backup).endswith(" The next one is under way.")
+        watched.instance.delete_run(run.run_id)
+    watched.instance.create_run_for_job(jobs.backup_database, status=Status.STARTED, tags={TARGET_TAG: "default"})
+    assert watched.received == []
+
+    monkeypatch.setattr(sensors, "BACKUP_PATIENCE", timedelta(0))
+    assert watched.tick(sensors.old_backup).endswith("; told to HOOK_URL.")
+
+
 @pytest.mark.control("B5")
 def test_a_migration_that_fails_in_a_terminal_is_told_in_its_own_words(watched):
     watched.tick(sensors.migration_ended)
