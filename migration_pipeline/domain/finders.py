@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from migration_pipeline.domain import functions, sql
+from migration_pipeline.domain import functions, kept_values, sql
 from migration_pipeline.domain.sql import Name
 from migration_pipeline.domain.tokens import pg
 
@@ -148,13 +148,15 @@ def truncates(node: sql.Node) -> Iterator[Hit]:
 
 def updates(node: sql.Node) -> Iterator[Hit]:
     for item in node.target_list:
-        yield Hit(name=sql.relation(node.relation), column=item.res_target.name, certain=False)
+        if not kept_values.is_kept(item.res_target, node.relation, node.where_clause):
+            yield Hit(name=sql.relation(node.relation), column=item.res_target.name, certain=False)
 
 
 def overwrites_on_conflict(node: sql.Node) -> Iterator[Hit]:
     if node.on_conflict_clause.action == pg.ONCONFLICT_UPDATE:
         for item in node.on_conflict_clause.target_list:
-            yield Hit(name=sql.relation(node.relation), column=item.res_target.name, certain=False)
+            if not kept_values.is_kept(item.res_target, node.relation):
+                yield Hit(name=sql.relation(node.relation), column=item.res_target.name, certain=False)
 
 
 def merges(command_type: int, *, certain: bool) -> Finder:

@@ -17,7 +17,7 @@ then done by Alembic alone, with rows in every table.
   stored value is read before and after it, objects told apart by OID and columns by number, rows by primary key
   (`corpus/truth.py`: it shares no line with the ledger). A row, a value that was not NULL, the place of a sequence that are there no more, a
   table, column or sequence that is gone: the revision is destructive.
-- **Predicted alone** reads the statements that the revision sends, without the types and rows that they meet: what may lose
+- **Predicted alone** reads the statements that the revision sends and the types of the columns that they meet, without their rows: what may lose
   data counts, and what no rule understands.
 - **Predicted and measured** is the verdict of a migration: the same after the rehearsal of that one revision on a copy.
 """

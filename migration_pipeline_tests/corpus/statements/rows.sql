@@ -88,6 +88,10 @@ UPDATE patients SET name = lower(name);
 UPDATE patients SET name = upper(name);
 -- @ update_backfill: Only NULLs are filled.
 UPDATE patients SET remark = 'none' WHERE remark IS NULL;
+-- @ update_backfill_beside: Only NULLs of one column are filled, the other one is overwritten.
+UPDATE patients SET remark = 'none', name = '?' WHERE remark IS NULL;
+-- @ update_backfill_or: Rows that have the value come along.
+UPDATE patients SET remark = 'none' WHERE remark IS NULL OR allergy IS NOT NULL;
 -- @ update_coalesce: Only NULLs are filled.
 UPDATE patients SET allergy = coalesce(allergy, 'unknown');
 -- @ update_new_column: The plan made the column.
