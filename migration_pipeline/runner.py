@@ -100,6 +100,7 @@ class Session:
         self.driver = ""
         self.revision: Optional[str] = None  # the revision that is running
         self.doomed: Optional[str] = None  # why nothing more may be sent: the first failure
+        self.stopped: Optional[str] = None  # the kind of it; a bare `except:` may swallow it
         self.error: Optional[Message] = None  # what ended the run
         self.database_error: Optional[Message] = None  # the first error that the server answered with
         self.statement: Optional[str] = None
@@ -114,6 +115,7 @@ class Session:
         self.has_stayed = False  # something of a revision may have outlasted its transaction
         self.has_run = False  # env.py has run the migrations
         self.is_autocommit = False  # env.py has set its connection so
+        self.folders: List[str] = []  # where the project's script and revisions lie
         self.commits_itself = False  # that, or the step that runs has asked Alembic for a block without a transaction
 
     def ask(self, question: str, **facts: Any) -> Message:
@@ -152,7 +154,8 @@ class Session:
         return self.ask("statement", sql=sql, parameters=has_parameters, revision=self.revision, own=own).get("instead")
 
     def stop(self, kind: str, reason: str) -> NoReturn:
-        self.doomed = self.doomed or reason
+        if self.doomed is None:
+            self.doomed, self.stopped = reason, kind
         raise Stopped(kind, reason)
 
     def answered(self, error: Optional[Exception]) -> None:
@@ -162,7 +165,8 @@ class Session:
         if error is None:
             self.database_error = self.statement = None
         elif self.database_error is None:
-            self.database_error = dict(describe(error), statement=self.statement)
+            frames = [[frame.filename, frame.lineno, frame.name] for frame in traceback.extract_stack()]
+            self.database_error = dict(describe(error), statement=self.statement, frames=frames)
 
     def ends(self, how: str) -> None:
         """Somebody ends the transaction, which is ours to end: fatal inside a revision.
@@ -234,6 +238,9 @@ class Session:
         return {**ours, "options": (options + " " + ours.get("options", "")).strip()}
 
 
+AUTOCOMMIT = (0, "AUTOCOMMIT", "autocommit")  # as psycopg2, SQLAlchemy and its adapter of asyncpg call that level
+
+
 def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a class, without a branch
     """Return a subclass of a DB-API connection class whose transaction only we can end."""
 
@@ -280,14 +287,14 @@ def guarded(session: Session, connection_class: Any) -> Any:  # noqa: C901 - a c
         def isolation_level(self, level: Any) -> None:
             if session.lets:
                 connection_class.isolation_level.__set__(self, level)
-            elif level in (0, "AUTOCOMMIT", "autocommit"):
-                session.ends("autocommit")
+            elif level in AUTOCOMMIT:
+                self.autocommit = True
 
         def set_isolation_level(self, level: Any) -> None:
             if session.lets:
                 connection_class.set_isolation_level(self, level)
             else:
-                self.isolation_level = level
+                self.autocommit = level in AUTOCOMMIT
 
         def set_session(self, *args: Any, **kwargs: Any) -> None:
             if session.lets:
@@ -781,7 +788,13 @@ def project(session: Session) -> Tuple[Any, Any]:
     from alembic.script import ScriptDirectory
 
     config = configuration(session.start)
-    return config, ScriptDirectory.from_config(config)
+    script = ScriptDirectory.from_config(config)
+    session.folders = folders_of(script)
+    return config, script
+
+
+def folders_of(script: Any) -> List[str]:
+    return sorted({os.path.abspath(folder) for folder in (script.dir, *script._version_locations)})
 
 
 def run_env(session: Session, config: Any, script: Any, configured: Callable[[Any], None], **options: Any) -> None:
@@ -869,7 +882,7 @@ class Steps:
         """Run what the order says; its transaction stays open. Return what it raised, and what it found."""
         session = self.session
         session.revision = order["revision"]
-        session.error = session.doomed = session.database_error = session.statement = None
+        session.error = session.doomed = session.stopped = session.database_error = session.statement = None
         session.commits_itself = session.is_autocommit
         if not order.get("goes_on"):
             session.connection.really_end("rollback")  # the pipeline may have looked at something
@@ -1077,7 +1090,7 @@ def preview(session: Session, pending: Any) -> None:
         try:
             watched(session, step).migration_fn()
         except (Exception, Stopped):  # noqa: BLE001 - the answer is "unknown", whatever it is
-            session.doomed = session.error = None
+            session.doomed = session.stopped = session.error = None
             return
         session.pipe.send(event="previewed", revision=step.revision.revision)
 
@@ -1159,7 +1172,7 @@ def version_files(script: Any) -> List[str]:
 
 def rendered(session: Session, step: Any, statements: List[Any]) -> Message:
     """Call an upgrade function; return what it would send, and why that is not all."""
-    problem = session.doomed = None
+    problem = session.doomed = session.stopped = None
     statements.clear()
     session.revision = step.revision.revision
     try:
@@ -1310,7 +1323,7 @@ def facts(script: Any, context: Any, heads: Any, target: str) -> Message:
         "version_table": context.version_table,
         "version_table_schema": context.version_table_schema,
         "revisions": [],
-        "folders": sorted({os.path.abspath(folder) for folder in (script.dir, *script._version_locations)}),
+        "folders": folders_of(script),
         "error": None,
     }
     try:
@@ -1354,11 +1367,13 @@ def failure(session: Session, error: BaseException) -> Message:
     """Describe what ended the run."""
     kind = type(error)
     frames = traceback.extract_tb(error.__traceback__)
+    stopped = session.stopped or (error.kind if isinstance(error, Stopped) else None)
     told: Message = {
         "type": kind.__module__ + "." + kind.__qualname__,
-        "stopped": error.kind if isinstance(error, Stopped) else None,
+        "stopped": stopped,
+        "folders": session.folders,
         # a database error speaks through `describe`: its own text holds DETAIL and parameters
-        "message": None if any(hasattr(error, name) for name in ("orig", "diag", "sqlstate")) else str(error),
+        "message": session.doomed if session.stopped else message_of(error),
         "revision": session.revision,
         "connected": session.connection is not None,
         "statement": session.statement if session.revision else None,
@@ -1369,6 +1384,10 @@ def failure(session: Session, error: BaseException) -> Message:
     if told["database"] is None and told["message"] is None:
         told["database"] = dict(describe(error), statement=session.statement)
     return told
+
+
+def message_of(error: BaseException) -> Optional[str]:
+    return None if any(hasattr(error, name) for name in ("orig", "diag", "sqlstate")) else str(error)
 
 
 def causes(error: BaseException) -> List[List[Any]]:

@@ -50,6 +50,7 @@ class Steps:
         self._project = project
         self._limit = limit
         self.over: RunFailed | None = None  #: what ended the run in the midst of a step
+        self.is_alone = False  #: the step that ran last did so with nothing held back; what it did cannot be rolled back
         self._revision: str | None = None
         told = self._history()
         self.heads: list[str] = told["heads"]
@@ -59,7 +60,6 @@ class Steps:
             Step(id=one["id"], down=tuple(one["down"]), path=one["path"], title="".join(one["title"]))
             for one in told["revisions"]
         ]
-        self.is_alone = False  #: the step that ran last did so with nothing held back; what it did cannot be rolled back
 
     def go_on(self, revision: str) -> RunFailed | None:
         """Run a revision up in the transaction that is open; return what it raised."""

@@ -41,9 +41,12 @@ def failed(project: Project, told: Message) -> RunFailed:
     """Put what the runner told of a failure into words that hold no row values."""
     database = told.get("database") or {}
     revision = told.get("revision")
-    source = _source(told.get("frames") or [], project.config.parent)
+    frames, folders = told.get("frames") or [], [str(project.config.parent), *told.get("folders", ())]
+    # The server's first error may have been swallowed: what raised in the end is only what came after it.
+    first = [] if told.get("stopped") else database.get("frames") or []
+    source = _source([*frames, *first], folders)
     evidence: dict[str, object] = {}
-    statement = told.get("statement") or database.get("statement")
+    statement = (database.get("statement") if not told.get("stopped") else None) or told.get("statement")
     cut_off = _cut_off(told)
     if cut_off:
         what = cut_off
@@ -52,8 +55,8 @@ def failed(project: Project, told: Message) -> RunFailed:
     else:
         what = f'Revision "{revision}" failed.' if revision else "The project failed outside its revisions."
         if told.get("message") is not None:
-            frames = told.get("frames") or []
-            evidence["error"] = _said(told, source, own=bool(frames) and _is_own(frames[-1][0], project.config.parent))
+            evidence["error"] = _said(told, source, own=bool(frames) and _is_own(frames[-1][0], folders))
+            first = []  # no error of the server's has ended it
     if statement:
         evidence["statement"] = redaction.one_line(redaction.statement(statement, source))
     if database.get("message_primary"):
@@ -67,7 +70,7 @@ def failed(project: Project, told: Message) -> RunFailed:
             )
         evidence["server"] = f"{sqlstate} {message}".strip()
     evidence |= {name: database[f"{name}_name"] for name in ("table", "constraint") if database.get(f"{name}_name")}
-    where = _last_frame(told.get("frames") or [], project.config.parent)
+    where = _last_frame(first, folders) or _last_frame(frames, folders)
     if where:
         evidence["file"] = where
     return RunFailed(told=told, what=what, evidence=evidence, next_step=postgres.TRY_AGAIN if cut_off else None)
@@ -93,14 +96,14 @@ def _said(told: Message, source: str, *, own: bool) -> str:
     return f"{kind}: {redaction.exception_message(told['type'], told['message'], source, may_hold_rows=may_hold_rows)}"
 
 
-def _last_frame(frames: Sequence[Sequence[Any]], folder: Path) -> str | None:
-    own = [frame for frame in frames if _is_own(frame[0], folder)]
+def _last_frame(frames: Sequence[Sequence[Any]], folders: Sequence[str]) -> str | None:
+    own = [frame for frame in frames if _is_own(frame[0], folders)]
     return f"{own[-1][0]}, line {own[-1][1]}" if own else None
 
 
-def _source(frames: Sequence[Sequence[Any]], folder: Path) -> str:
+def _source(frames: Sequence[Sequence[Any]], folders: Sequence[str]) -> str:
     """Return the text of the project's files that the failure went through: what stands in them is code, not patient data."""
-    files = {frame[0] for frame in frames if _is_own(frame[0], folder)}
+    files = {frame[0] for frame in frames if _is_own(frame[0], folders)}
     texts = []
     for file in sorted(files):
         with contextlib.suppress(OSError):
@@ -108,10 +111,10 @@ def _source(frames: Sequence[Sequence[Any]], folder: Path) -> str:
     return "\n".join(texts)
 
 
-def _is_own(file: str, folder: Path) -> bool:
+def _is_own(file: str, folders: Sequence[str]) -> bool:
     return (
         Path(file) != RUNNER
         and ("site-packages" not in file or "versions" in file)
         and "importlib" not in file
-        and str(folder) in file
+        and any(folder in file for folder in folders)
     )
