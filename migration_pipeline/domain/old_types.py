@@ -15,8 +15,8 @@ from migration_pipeline.domain.tokens import pg
 
 #: Each type → those that hold its every value (https://www.postgresql.org/docs/current/datatype-numeric.html).
 WIDER = {
-    "int2": frozenset({"int4", "int8", "numeric"}),
-    "int4": frozenset({"int8", "numeric"}),
+    "int2": frozenset({"int4", "int8", "numeric", "float4", "float8"}),
+    "int4": frozenset({"int8", "numeric", "float8"}),
     "int8": frozenset({"numeric"}),
     "cidr": frozenset({"inet"}),
 }
