@@ -5,12 +5,13 @@ An object's parts are not told beside it: who drops the left-over table drops it
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from migration_pipeline.domain import mending, privileges
 from migration_pipeline.domain.downgrades import Finding, Kind
 from migration_pipeline.domain.schema import HIDDEN, Difference, SchemaSnapshot, diff, excerpts
 from migration_pipeline.domain.schema_names import OF_A_TABLE, Name
+from migration_pipeline.domain.table_making import Making
 
 RENAMED = ("constraint ", "index ")
 LABEL = re.compile(r"'(?:[^']|'')*'")
@@ -20,6 +21,8 @@ SEAL = re.compile(r"(?:^|, )(.+?)=#([0-9a-f]{16})(?=, |$)")
 NO_LABEL_GOES = "make the type anew without it and cast its columns to that: PostgreSQL drops no label"
 NOTHING: Mapping[str, Collection[str]] = {}
 PLACE = "after"  #: the property of a column that says where it stands
+NOT_NULL = "not null"
+NULLABLE = ("it is NOT NULL now, and was not", "it is nullable now, and was NOT NULL")
 BOUND = "partition bound"  #: the property that a partition has
 WHOLE = {"column": ("table", "columns"), "attribute": ("type", "attributes")}
 #: What other objects stand on, each after what it stands on itself.
@@ -38,9 +41,10 @@ def findings(
     new = {one.object for one in found if one.property is None and one.before is None}
     gone = {one.object for one in found if one.property is None and one.after is None}
     told = list(_renamed(before, after, new, gone))
+    maker = Making(before, _tables(before, gone))
     for one in found:
         if one.property is None:
-            told += _whole(one, before, after, new, gone)
+            told += _whole(one, maker, after, new, gone)
         elif one.property != PLACE:
             told += _property(one, before, after)
     orders, notes = _orders(found, before, after, at_the_end)
@@ -70,13 +74,17 @@ def comparable(schema: SchemaSnapshot) -> SchemaSnapshot:
 
 def _renamed(before: SchemaSnapshot, after: SchemaSnapshot, new: set[str], gone: set[str]) -> Iterator[Finding]:
     """Yield the constraints and indexes that have another name and are the same otherwise; take them out of both."""
-    names = {_but_for_its_name(Name.of(text), after.objects[text]): text for text in new if text.startswith(RENAMED)}
+    names: dict[str, list[str]] = {}
+    for text in sorted(new):
+        if text.startswith(RENAMED) and not is_part(Name.of(text), after.objects[text], new):
+            names.setdefault(_but_for_its_name(Name.of(text), after.objects[text]), []).append(text)
     for text in sorted(gone):  # constraints first: their indexes go with them
-        if text not in gone:
-            continue
         was = Name.of(text)
-        now = names.get(_but_for_its_name(was, before.objects[text])) if text.startswith(RENAMED) else None
-        if now is None or is_part(was, before.objects[text], gone) or is_part(Name.of(now), after.objects[now], new):
+        if text not in gone or not text.startswith(RENAMED) or is_part(was, before.objects[text], gone):
+            continue
+        alike = names.get(_but_for_its_name(was, before.objects[text]), ())
+        now = next((one for one in alike if one in new), None)  # each of them bears one name alone
+        if now is None:
             continue
         yield Finding(
             kind=Kind.CHANGED,
@@ -96,19 +104,25 @@ def _but_for_its_name(name: Name, properties: Mapping[str, str]) -> str:
 
 
 def _whole(
-    one: Difference, before: SchemaSnapshot, after: SchemaSnapshot, new: Collection[str], gone: Collection[str]
+    one: Difference, maker: Making, after: SchemaSnapshot, new: Collection[str], gone: Collection[str]
 ) -> Iterator[Finding]:
     name = Name.of(one.object)
-    if one.object not in {*new, *gone}:
+    if one.object not in new and one.object not in gone:
         return  # it has another name
     if one.before is None:
         held = after.objects[one.object]
         if not is_part(name, held, new):
             yield Finding(kind=Kind.RESIDUE, what=f"{name} is left over", add=mending.dropping(name, held, after))
     else:
-        held = before.objects[one.object]
+        held = maker.schema.objects[one.object]
         if not is_part(name, held, gone):
-            yield Finding(kind=Kind.LOST, what=f"{name} is gone", add=mending.making(name, held, before))
+            yield Finding(kind=Kind.LOST, what=f"{name} is gone", add=maker.making(name, held))
+
+
+def _tables(before: SchemaSnapshot, gone: Collection[str]) -> list[str]:
+    """Return the tables that are told to be gone, in the order in which they are."""
+    found = [Name.of(text) for text in sorted(gone) if text.startswith("table ")]
+    return [one.full for one in found if not is_part(one, before.objects[f"table {one.full}"], gone)]
 
 
 def is_part(name: Name, properties: Mapping[str, str], others: Collection[str]) -> bool:
@@ -138,7 +152,7 @@ def _property(one: Difference, before: SchemaSnapshot, after: SchemaSnapshot) ->
         yield from privileges.findings(name, one.before, one.after, before.objects[one.object].get("owner", ""))
         return
     if key in SEALED:
-        yield Finding(kind=Kind.CHANGED, what=f"{name}: {_sealed(one.before or '', one.after or '')} not what it was")
+        yield Finding(kind=Kind.CHANGED, what=f"{name}: {_sealed(one.before or '', one.after or '')}")
         return
     if key == "labels":
         yield from _labels(name, one.before or "", one.after or "")
@@ -146,7 +160,7 @@ def _property(one: Difference, before: SchemaSnapshot, after: SchemaSnapshot) ->
     was, now = excerpts(one.before, one.after)
     yield Finding(
         kind=Kind.CHANGED,
-        what=f"{name}: {key} is {now}, was {was}",
+        what=f"{name}: {NULLABLE[one.after is None] if key == NOT_NULL else f'{key} is {now}, was {was}'}",
         add=() if constraint in before.objects else mending.changing(name, key, one.before, one.after, before),
     )
 
@@ -155,16 +169,21 @@ def _sealed(was: str, now: str) -> str:
     """Name the options that are not the same; no hash of what may be a secret is told."""
     before, after = (dict(SEAL.findall(text)) for text in (was, now))
     names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    return f"its option {', '.join(names)} is" if names else "its value is"
+    were = "not what they were" if len(names) > 1 else "not what it was"
+    return f"its {_listed('option', names)} {were}" if names else f"its value is {were}"
+
+
+def _listed(noun: str, names: Sequence[str]) -> str:
+    return f"{noun}{'s' * (len(names) > 1)} {', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _labels(name: Name, was: str, now: str) -> Iterator[Finding]:
     before, after = LABEL.findall(was), LABEL.findall(now)
     new, gone = [one for one in after if one not in before], [one for one in before if one not in after]
     if new:
-        yield Finding(kind=Kind.RESIDUE, what=f"{name}: its label {', '.join(new)} is left over", fix=NO_LABEL_GOES)
+        yield Finding(kind=Kind.RESIDUE, what=f"{name}: its {_listed('label', new)} left over", fix=NO_LABEL_GOES)
     if gone:
-        yield Finding(kind=Kind.LOST, what=f"{name}: its label {', '.join(gone)} is gone")
+        yield Finding(kind=Kind.LOST, what=f"{name}: its {_listed('label', gone)} gone")
     if not new and not gone:
         yield Finding(kind=Kind.CHANGED, what=f"{name}: its labels stand in another order: {now}; were {was}")
 
@@ -189,7 +208,9 @@ def _orders(
         if _shared(now, was, last) == _shared(was, now, last):
             if BOUND in before.objects.get(f"table {table}", {}):
                 continue  # its parent tells
-            notes.append(f"{short}: {', '.join(last)} stands last now, for PostgreSQL adds a column at the end")
+            notes.append(
+                f"{short}: {', '.join(last)} stand{'s' * (len(last) == 1)} last now, for PostgreSQL adds a column at the end"
+            )
         else:
             order = f"{', '.join(_shared(now, was))}; were {', '.join(one.last for one in was)}"
             told.append(Finding(kind=Kind.CHANGED, what=f"{whole} {short}: its {parts} stand in another order: {order}"))

@@ -12,6 +12,8 @@ from migration_pipeline.domain.sequence_positions import SetBack
 from migration_pipeline.domain.table_rows import LARGE_OBJECTS, Loss, RowLoss
 
 DESTRUCTIVE = f'declare "# SAFETY: {Declared.DESTRUCTIVE}", if the upgrade is meant to lose them'
+TURN_BACK = f'turn them back in downgrade(), or declare "# SAFETY: {Declared.DESTRUCTIVE}", if the upgrade is meant to lose them'
+EMPTY = "set them to NULL again in downgrade(), where something tells which they are"
 COMMENT = f'add to the file: "# DOWNGRADE: {irreversible.IRREVERSIBLE} <why>", if there is no way back'
 UNDEFINED = "42P01 "
 BASELINE = "if the history begins after its first tables, give them by --baseline schema.sql, written by pg_dump --schema-only"
@@ -149,8 +151,16 @@ def _of_sequence(one: SetBack) -> Finding:
 
 
 def _of_rows(loss: RowLoss) -> Finding:
-    kind = Kind.RESIDUE if loss.loss is Loss.MORE else Kind.LOST
-    return Finding(kind=kind, what=in_words(loss), fix=DESTRUCTIVE if loss.by_upgrade else None)
+    kind = Kind.RESIDUE if loss.loss in {Loss.MORE, Loss.FILLED} else Kind.LOST
+    return Finding(kind=kind, what=in_words(loss), fix=_fix(loss))
+
+
+def _fix(loss: RowLoss) -> str | None:
+    if not loss.by_upgrade:
+        return None
+    if loss.loss is Loss.FILLED:
+        return EMPTY
+    return TURN_BACK if loss.is_kept or loss.loss is Loss.MIXED else DESTRUCTIVE
 
 
 def in_words(loss: RowLoss) -> str:
@@ -167,7 +177,10 @@ def in_words(loss: RowLoss) -> str:
         case Loss.VALUES:
             return f"{_counted(loss.number, 'value')} of {place} {is_are} lost"
         case Loss.CHANGED:
-            return f"the values of {place} are not what they were"
+            more = f", and {loss.number:,} more than there were" if loss.number else ""
+            return f"the values of {place} are not what they were{more}"
+        case Loss.FILLED:
+            return f"{_counted(loss.number, 'value')} of {place} where there was none before"
         case _:
             return f"the values of {place} stand in other rows"
 
@@ -179,7 +192,10 @@ def _counted(number: int, noun: str) -> str:
 def _notes(seen: Seen, file: File) -> Iterator[str]:
     if seen.on_rows and not seen.upgrade:
         yield f"its upgrade fails on synthetic rows, and was checked without any: {seen.on_rows.told}"
-    meant = [in_words(loss) for loss in seen.losses if is_meant(loss, file)]
+    filled = [in_words(loss) for loss in seen.losses if loss.loss is Loss.FILLED and is_meant(loss, file)]
+    if filled:
+        yield f"a downgrade cannot tell which they were, and leaves {', '.join(filled)}"
+    meant = [in_words(loss) for loss in seen.losses if loss.loss is not Loss.FILLED and is_meant(loss, file)]
     meant += [f"where {Name('sequence', one.name)} stood" for one in seen.set_back if is_meant(one, file)]
     if meant:
         yield f"a downgrade cannot bring back: {', '.join(meant)}"

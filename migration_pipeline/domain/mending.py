@@ -6,9 +6,13 @@ What cannot be derived from the two schemas is not guessed.
 import re
 from collections.abc import Callable, Mapping
 
+from migration_pipeline.domain import sequence_options
 from migration_pipeline.domain.schema import SchemaSnapshot
 from migration_pipeline.domain.schema_names import OF_A_TABLE, Name
 
+#: What SQLAlchemy takes for a parameter's name in a text.
+PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?![:\w]))")
+BACKSLASH = r"\\:"
 Properties = Mapping[str, str]
 INDEXED = re.compile(r" ON (?:ONLY )?(.+?) USING ")
 #: A table or a schema in a publication.
@@ -28,7 +32,7 @@ def literal(text: str) -> str:
 
 
 def execute(sql: str) -> str:
-    return f"op.execute({literal(sql)})"
+    return f"op.execute({literal(PARAMETER.sub(BACKSLASH, sql))})"
 
 
 def _call(function: str, name: Name, *arguments: str, **more: str) -> str:
@@ -107,7 +111,7 @@ def column(properties: Properties) -> str:
     if "generated as" in properties:
         parts.append(f"GENERATED ALWAYS AS ({properties['generated as']}) {properties['generated'].upper()}")
     if "identity" in properties:
-        parts.append(f"GENERATED {properties['identity'].upper()} AS IDENTITY")
+        parts.append(f"GENERATED {properties['identity'].upper()} AS IDENTITY{properties.get('identity options', '')}")
     if "default" in properties:
         parts.append(f"DEFAULT {properties['default']}")
     if "not null" in properties:
@@ -115,15 +119,8 @@ def column(properties: Properties) -> str:
     return " ".join(parts)
 
 
-def _table(name: Name, _properties: Properties, schema: SchemaSnapshot) -> str:
-    found = {Name.of(text): held for text, held in schema.objects.items() if text.startswith(("column ", "constraint "))}
-    parts = [f"{one.last} {column(found[one])}" for one in in_order(name.full, schema)]
-    parts += [
-        f"CONSTRAINT {one.last} {held['definition']}"
-        for one, held in found.items()
-        if one.kind == "constraint" and one.owner == name.full and not is_plain_not_null(held)
-    ]
-    return f"CREATE TABLE {name.short} ({', '.join(parts)})"
+def unlogged(properties: Properties) -> str:
+    return "UNLOGGED " if properties.get("persistence") == "unlogged" else ""
 
 
 def _policy(name: Name, properties: Properties, _schema: SchemaSnapshot) -> str:
@@ -151,14 +148,13 @@ def _type(name: Name, properties: Properties, _schema: SchemaSnapshot) -> str:
 
 
 MAKERS: dict[str, Callable[[Name, Properties, SchemaSnapshot], str]] = {
-    "table": _table,
     "column": lambda name, held, _: f"ALTER TABLE {name.short_owner} ADD COLUMN {name.last} {column(held)}",
     "constraint": _constraint,
     "policy": _policy,
     "publication": _into_publication,
     "type": _type,
     "domain": lambda name, held, _: f"CREATE DOMAIN {name.short} AS {column(held)}",
-    "sequence": lambda name, _, __: f"CREATE SEQUENCE {name.short}",
+    "sequence": lambda name, held, _: " ".join([f"CREATE {unlogged(held)}SEQUENCE {name.short}", *sequence_options.words(held)]),
     "schema": lambda name, _, __: f"CREATE SCHEMA {name.short}",
     "extension": lambda name, _, __: f"CREATE EXTENSION {name.short}",
     **dict.fromkeys(("index", "view", "materialized view", "function", "procedure", "trigger", "rule", "statistics"), _defined),
@@ -168,7 +164,7 @@ MAKERS: dict[str, Callable[[Name, Properties, SchemaSnapshot], str]] = {
 def changing(name: Name, key: str, was: str | None, now: str | None, schema: SchemaSnapshot) -> tuple[str, ...]:
     """Return what gives an object back a property; `schema` is the one before."""
     if key == "comment":
-        return _comment(name, was)
+        return comment(name, was)
     if key == "definition":
         return _definition(name, was, now, schema)
     if name.kind == "column":
@@ -209,7 +205,7 @@ def _column(name: Name, key: str, was: str | None) -> tuple[str, ...]:
     return (execute(f"ALTER TABLE {name.short_owner} ALTER COLUMN {name.last} {change}"),) if change else ()
 
 
-def _comment(name: Name, was: str | None) -> tuple[str, ...]:
+def comment(name: Name, was: str | None) -> tuple[str, ...]:
     text = "NULL" if was is None else "'" + was.replace("'", "''") + "'"
     if name.kind in COMMENTED:
         return (execute(f"COMMENT ON {name.kind.upper()} {name.short} IS {text}"),)

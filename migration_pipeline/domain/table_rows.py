@@ -1,9 +1,12 @@
 """What is known of a table's rows at one moment, and what two moments say was lost between them. It holds no value."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
+
+from migration_pipeline.domain import filled_values
+from migration_pipeline.domain.filled_values import Row
 
 
 class ColumnValues(NamedTuple):
@@ -24,10 +27,15 @@ class TableRows:
     rows: int
     digest: str  #: of whole rows, their columns in the order of their names
     columns: Mapping[str, ColumnValues]  #: by their plain names, in the order of their numbers
+    each: Sequence[Row] | None = field(default=None, compare=False)  #: the rows, columns in this order; None: they are too many
 
     @property
     def plain(self) -> str:
         return ".".join(self.path)
+
+    def rows_of(self, columns: Collection[str]) -> list[Row]:
+        places = [list(self.columns).index(name) for name in columns]
+        return [tuple(row[place] for place in places) for row in self.each or ()]
 
 
 Book = Mapping[str, TableRows]  #: by name
@@ -41,7 +49,8 @@ class Loss(StrEnum):
     ROWS = "rows"  #: fewer than before
     MORE = "more"  #: more than before
     VALUES = "values"  #: fewer of a column than before
-    CHANGED = "changed"  #: others than before, as many
+    CHANGED = "changed"  #: others than before, as many or more
+    FILLED = "filled"  #: all that a column held, and more where it held none
     MIXED = "mixed"  #: every column holds what it held, but in other rows
 
 
@@ -54,6 +63,7 @@ class RowLoss:
     column: str = ""
     number: int = 0
     by_upgrade: bool = False  #: it was so before the downgrade began
+    is_kept: bool = False  #: the upgrade has left as many different values of the column, which may be turned back
 
 
 def compare(before: Book, now: Book, upgraded: Book, spared: Spared, filled: Book) -> list[RowLoss]:
@@ -93,8 +103,9 @@ def _of_table(
     if number < 0:
         yield RowLoss(table=was.name, loss=Loss.MORE, number=-number)
         return
+    filled = _filled(was, now, left_out)
     losses = [
-        loss
+        replace(loss, loss=Loss.FILLED, is_kept=False) if column in filled else loss
         for column, held in was.columns.items()
         if (loss := _of_column(was, column, held, now, upgraded)) and (column not in left_out or loss.loss is Loss.VALUES)
     ]
@@ -103,18 +114,49 @@ def _of_table(
         yield RowLoss(table=was.name, loss=Loss.MIXED, by_upgrade=upgraded is None or upgraded.digest == now.digest)
 
 
+def _filled(was: TableRows, now: TableRows, left_out: Collection[str]) -> Collection[str]:
+    """Return the columns of which NULLs alone have another value. Where the rows are not known one by one nobody can tell."""
+    if was.each is None or now.each is None:
+        return ()
+    shared = [name for name in was.columns if name in now.columns and name not in left_out]
+    more = [name for name in shared if now.columns[name].values > was.columns[name].values]
+    more = [name for name in more if filled_values.is_filled(was.rows_of([name]), now.rows_of([name]), {0})]
+    names = [*more, *(name for name in shared if _is_same(was.columns[name], now.columns[name]))]
+    return more if more and filled_values.is_filled(was.rows_of(names), now.rows_of(names), range(len(more))) else ()
+
+
+def _is_same(was: ColumnValues, now: ColumnValues) -> bool:
+    return (was.digest, was.values) == (now.digest, now.values)
+
+
 def _of_column(was: TableRows, column: str, held: ColumnValues, now: TableRows, upgraded: TableRows | None) -> RowLoss | None:
     left = now.columns.get(column)
-    if left is not None and left.digest == held.digest and left.values == held.values:
+    if left is not None and _is_same(held, left):
         return None
     between = _between(was, held, upgraded.columns.get(column), upgraded) if upgraded else None
     number = held.values - (left.values if left else 0)
-    by_upgrade = between is None or (between.digest, between.values) != (held.digest, held.values)
+    by_upgrade = between is None or not _is_same(held, between)
     by_upgrade &= number <= 0 or between is None or held.values - between.values >= number
     loss = Loss.VALUES if number > 0 else Loss.CHANGED
     if left is None and not number:
         return None  # an empty column is gone: that the catalog tells
-    return RowLoss(table=was.name, column=column, loss=loss, number=max(number, 0), by_upgrade=by_upgrade)
+    is_kept = loss is Loss.CHANGED and upgraded is not None and between is not None and _is_kept(was, held, upgraded, between)
+    if is_kept and upgraded and between and left:
+        by_upgrade &= _is_kept(upgraded, between, now, left)  # else the downgrade has lost them itself
+    return RowLoss(table=was.name, column=column, loss=loss, number=abs(number), by_upgrade=by_upgrade, is_kept=is_kept)
+
+
+def _is_kept(was: TableRows, held: ColumnValues, now: TableRows, left: ColumnValues) -> bool:
+    """Tell whether a column's values have been left apart, as far as anybody knows."""
+    before, after = _different(was, held), _different(now, left)
+    return left.values >= held.values and (before is None or after is None or after >= before)
+
+
+def _different(table: TableRows, column: ColumnValues) -> int | None:
+    if table.each is None:
+        return None
+    place = list(table.columns.values()).index(column)
+    return len({row[place] for row in table.each} - {None})
 
 
 def _between(was: TableRows, held: ColumnValues, same: ColumnValues | None, upgraded: TableRows) -> ColumnValues | None:

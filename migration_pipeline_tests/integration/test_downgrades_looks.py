@@ -225,7 +225,7 @@ LARGE = {
 
 def test_large_objects_are_seen_as_rows_are(said):
     changed = "lost: the values of large objects.{} are not what they were"
-    meant = '  declare "# SAFETY: DESTRUCTIVE", if the upgrade is meant to lose them'
+    meant = '  turn them back in downgrade(), or declare "# SAFETY: DESTRUCTIVE", if the upgrade is meant to lose them'
     assert said(LARGE) == [
         [],
         ["lost: 1 large object is lost"],
@@ -236,6 +236,86 @@ def test_large_objects_are_seen_as_rows_are(said):
         ["note: a downgrade cannot bring back: 1 large object is lost"],
         [],
         [],
+    ]
+
+
+OF_FILLS = ("filled", "two", "over", "moved", "down", "bytes", "same", "alike", "meant")
+FILL = "UPDATE {} SET b = COALESCE(b, 'none')"
+FILLS = {
+    "Creates.": (
+        sent(*(f"CREATE TABLE {name} (id int PRIMARY KEY, a text, b text)" for name in (*OF_FILLS, "many")),
+             *(f"INSERT INTO {name} VALUES (1, 'one', 'x'), (2, NULL, 'y'), (3, 'three', NULL), (4, NULL, 'x')" for name in OF_FILLS),
+             "INSERT INTO many SELECT n, 'a', CASE WHEN n > 2 THEN 'x' || n END FROM generate_series(1, 101) n",
+             "CREATE TABLE loose (a text, b text)", "INSERT INTO loose VALUES ('p', 'x'), ('p', NULL), ('p', 'x'), (NULL, NULL)"),
+        sent(*(f"DROP TABLE {name}" for name in (*OF_FILLS, "many", "loose"))),
+    ),
+    "Fills.": (sent(FILL.format("filled")), "pass"),
+    "Fills two.": (sent("UPDATE two SET a = COALESCE(a, 'a' || id), b = COALESCE(b, 'none')"), "pass"),
+    "Fills and overwrites.": (sent("UPDATE over SET b = 'none'"), "pass"),
+    "Fills and puts values into other rows.": (
+        sent("UPDATE moved SET b = CASE id WHEN 1 THEN 'y' WHEN 2 THEN 'x' WHEN 3 THEN 'new' ELSE b END"), "pass",
+    ),
+    "Fills rows that nothing tells apart.": (sent(FILL.format("loose")), "pass"),
+    "Fills in its downgrade.": (sent("SELECT 1"), sent(FILL.format("down"))),
+    "Fills a table of many rows.": (sent(FILL.format("many")), "pass"),
+    "Does not convert back.": (
+        sent("ALTER TABLE bytes ALTER a TYPE bytea USING a::bytea"), sent("ALTER TABLE bytes ALTER a TYPE text USING a::text"),
+    ),
+    "Makes all the same.": (sent("UPDATE same SET b = 'z' WHERE b IS NOT NULL"), "pass"),
+    "Makes all the same in its downgrade.": (DESTRUCTIVE + sent("UPDATE alike SET b = b || '!'"), sent("UPDATE alike SET b = 'z' WHERE b IS NOT NULL")),
+    "Fills as declared.": (DESTRUCTIVE + sent(FILL.format("meant"), "ALTER TABLE meant DROP a"), sent("ALTER TABLE meant ADD a text")),
+}  # fmt: skip
+
+
+def test_where_nulls_alone_were_filled_nothing_is_lost_and_what_was_overwritten_is_told(said):
+    values = "residue: {} of {} where there was none before"
+    changed = "lost: the values of {} are not what they were"
+    empty = "  set them to NULL again in downgrade(), where something tells which they are"
+    destructive = '  declare "# SAFETY: DESTRUCTIVE", if the upgrade is meant to lose them'
+    turn = '  turn them back in downgrade(), or declare "# SAFETY: DESTRUCTIVE", if the upgrade is meant to lose them'
+    assert said(FILLS) == [
+        [],
+        [values.format("1 value", "filled.b"), empty],
+        [values.format("2 values", "two.a"), empty, values.format("1 value", "two.b"), empty],
+        [changed.format("over.b") + ", and 1 more than there were", destructive],
+        [changed.format("moved.b") + ", and 1 more than there were", turn],
+        [values.format("2 values", "loose.b"), empty],
+        [values.format("1 value", "down.b")],
+        [changed.format("many.b") + ", and 2 more than there were", turn],
+        [changed.format("bytes.a"), turn],
+        [changed.format("same.b"), destructive],
+        [changed.format("alike.b")],
+        [
+            "note: a downgrade cannot tell which they were, and leaves 1 value of meant.b where there was none before",
+            "note: a downgrade cannot bring back: 2 values of meant.a are lost",
+            "note: meant: a stands last now, for PostgreSQL adds a column at the end",
+        ],
+    ]
+
+
+TWICE = {
+    "Creates.": (
+        sent("CREATE TABLE d (name text PRIMARY KEY)", "CREATE TABLE m (d_name text)",
+             "ALTER TABLE m ADD CONSTRAINT m_d_name_fkey FOREIGN KEY (d_name) REFERENCES d (name)",
+             "ALTER TABLE m ADD CONSTRAINT m_d_name_fkey1 FOREIGN KEY (d_name) REFERENCES d (name)"),
+        sent("DROP TABLE m", "DROP TABLE d"),
+    ),
+    "Drops two.": (
+        sent("ALTER TABLE m DROP CONSTRAINT m_d_name_fkey, DROP CONSTRAINT m_d_name_fkey1"),
+        sent("ALTER TABLE m ADD CONSTRAINT fk_m_d_name FOREIGN KEY (d_name) REFERENCES d (name)"),
+    ),
+}  # fmt: skip
+
+
+def test_a_constraint_is_the_new_name_of_one_that_was_lost_and_of_no_other(said):
+    again = "ALTER TABLE m ADD CONSTRAINT m_d_name_fkey1 FOREIGN KEY (d_name) REFERENCES public.d(name)"
+    assert said(TWICE)[1:] == [
+        [
+            "changed: constraint m.m_d_name_fkey: it is called fk_m_d_name now",
+            '  add to downgrade(): op.execute("ALTER TABLE m RENAME CONSTRAINT fk_m_d_name TO m_d_name_fkey")',
+            "lost: constraint m.m_d_name_fkey1 is gone",
+            f'  add to downgrade(): op.execute("{again}")',
+        ],
     ]
 
 

@@ -101,7 +101,7 @@ def test_a_check_that_is_told_to_end_waits_for_no_slice_and_tells_what_it_knows(
     ours = {"SCRATCH_DATABASE_URL": server18.url(), "PG_BIN": str(server18.binaries), "DAGSTER_HOME": "/nowhere"}
     command = [PROGRAM, "test-downgrades", "--jobs", "2", "--junit", "junit.xml"]
     with subprocess.Popen(command, cwd=folder, env={**kept, **ours}, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        wait_until(lambda: all(file.exists() for file in asleep), lambda: list(tmp_path.iterdir()), PATIENCE)
+        wait_until(lambda: all(file.exists() for file in asleep), lambda: list(tmp_path.iterdir()), 60)
         start = time.monotonic()
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=60)

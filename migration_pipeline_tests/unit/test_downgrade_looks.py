@@ -2,7 +2,7 @@
 
 import pytest
 
-from migration_pipeline.domain import downgrade_schema, sequence_positions, table_rows
+from migration_pipeline.domain import downgrade_schema, filled_values, sequence_positions, table_rows
 from migration_pipeline.domain.downgrade_verdict import File, Raised, Seen, in_words, judge
 from migration_pipeline.domain.schema import SchemaSnapshot
 from migration_pipeline.domain.sequence_positions import SetBack
@@ -48,9 +48,34 @@ def test_attributes_of_a_type_stand_in_their_order_as_columns_do():
 def test_no_hash_of_a_secret_is_told():
     was = {"server s": {"sealed options": "a, b=#0123456789abcdef, host=#0123456789abcdef"}}
     now = {"server s": {"sealed options": "a, b=#0123456789abcdef, host=#1123456789abcdef, port=#0123456789abcdef"}}
-    assert lines(was, now) == ["changed: server s: its option host, port is not what it was"]
+    assert lines(was, now) == ["changed: server s: its options host, port are not what they were"]
     was, now = ({"database setting app.key": {"hidden value": value}} for value in ("c4ca4238", "c81e728d"))
     assert lines(was, now) == ["changed: database setting app.key: its value is not what it was"]
+
+
+def test_several_things_are_told_in_the_plural():
+    one, more = ({"type public.mood": {"labels": labels}} for labels in ("'a'", "'a', 'b', 'it''s'"))
+    assert lines(one, more)[0] == "residue: type mood: its labels 'b', 'it''s' are left over"
+    assert lines(more, one) == ["lost: type mood: its labels 'b', 'it''s' are gone"]
+    assert lines(of_type("x", "y", "z"), of_type("z", "x", "y"), {"public.a": ["x", "y"]}) == [
+        "a: x, y stand last now, for PostgreSQL adds a column at the end"
+    ]
+
+
+def test_one_constraint_is_the_new_name_of_one_alone():
+    key = {"definition": "FOREIGN KEY (d_name) REFERENCES public.d(name)"}
+    was = {"table public.m": {}, "constraint public.m.fkey": key, "constraint public.m.fkey1": key}
+    renamed = [
+        "changed: constraint m.fkey: it is called fk_m_d_name now",
+        '  add to downgrade(): op.execute("ALTER TABLE m RENAME CONSTRAINT fk_m_d_name TO fkey")',
+    ]
+    gone = [
+        "lost: constraint m.fkey1 is gone",
+        '  add to downgrade(): op.execute("ALTER TABLE m ADD CONSTRAINT fkey1 FOREIGN KEY (d_name) REFERENCES public.d(name)")',
+    ]
+    assert lines(was, {"table public.m": {}, "constraint public.m.fk_m_d_name": key}) == renamed + gone
+    two = {"table public.m": {}, "constraint public.m.fk_m_d_name": key, "constraint public.m.other": key}
+    assert lines(was, two) == [*renamed, *(line.replace("fkey", "fkey1").replace("fk_m_d_name", "other") for line in renamed)]
 
 
 def test_a_setting_that_is_left_over_is_reset_and_no_schema_of_its_name_hides_it():
@@ -86,6 +111,57 @@ def test_a_table_is_the_same_by_its_oid_and_a_column_by_its_number():
     assert table_rows.emptied(before, book(a=(1, 3, "p"), b=(3, 0, "0"))) == {}
     assert table_rows.emptied(before, book(oid=2, rows=0, a=(1, 0, "0"), b=(2, 0, "0"))) == {}
     assert table_rows.emptied(before, book(rows=0, a=(1, 0, "0"), b=(2, 0, "0"))) == {"public.t": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_filled"),
+    [
+        ([(1, 7), (2, None)], [(2, 8), (1, 7)], True),
+        ([(1, 7), (2, None)], [(2, 7), (1, 8)], False),  # the value stands in another row
+        ([(1, 7), (2, None)], [(1, 8), (2, 8)], False),
+        ([(1, None), (2, None)], [(1, None), (2, 8)], True),
+        ([(1, 7), (2, None)], [(1, None), (2, 7)], False),
+        ([(None, 7), (None, 7)], [(None, 7), (1, 7)], False),  # the first column is not the one that is filled
+        ([(1, None), (1, 7), (1, None)], [(1, 7), (1, 8), (1, 7)], True),  # a row makes way for another one
+        ([(1, None), (1, 7), (1, 7)], [(1, 7), (1, 8), (1, 9)], False),
+        ([(1, 7)], [(1, 7), (1, 8)], False),
+    ],
+)
+def test_nulls_alone_are_filled_where_each_value_stands_where_it_stood(before, now, is_filled):
+    assert filled_values.is_filled(before, now, {1}) is is_filled
+
+
+def small(number, *rows):
+    columns = {
+        name: ColumnValues(place + 1, sum(row[place] is not None for row in rows), str(sum(row[place] or 0 for row in rows)))
+        for place, name in enumerate("ab")
+    }
+    known = {"each": rows if number else None, "rows": len(rows), "digest": str(sorted(map(str, rows)))}
+    return {"public.t": TableRows(oid=1, name="public.t", path=("public", "t"), columns=columns, **known)}
+
+
+def told_of(before, now, upgraded):
+    return [
+        (one.loss, one.column, one.number, one.by_upgrade, one.is_kept)
+        for one in table_rows.compare(before, now, upgraded, {}, upgraded)
+    ]
+
+
+def test_a_column_of_which_nothing_was_overwritten_is_filled_and_nobody_says_so_who_does_not_know_the_rows():
+    before, filled, other = small(1, (1, 7), (2, None)), small(1, (1, 7), (2, 8)), small(1, (1, 9), (2, 8))
+    assert told_of(before, filled, filled) == [(Loss.FILLED, "b", 1, True, False)]
+    assert told_of(before, filled, before) == [(Loss.FILLED, "b", 1, False, False)]
+    assert told_of(before, other, other) == [(Loss.CHANGED, "b", 1, True, True)]
+    assert told_of(small(0, (1, 7), (2, None)), filled, filled) == [(Loss.CHANGED, "b", 1, True, True)]
+    swapped = small(1, (1, None), (2, 7))
+    assert told_of(before, swapped, swapped) == [(Loss.MIXED, "", 0, True, False)]
+
+
+def test_what_the_upgrade_has_made_alike_it_has_lost():
+    before, alike, apart = small(1, (1, 7), (2, 8)), small(1, (1, 9), (2, 9)), small(1, (1, 9), (2, 5))
+    assert told_of(before, alike, alike) == [(Loss.CHANGED, "b", 0, True, False)]
+    assert told_of(before, apart, apart) == [(Loss.CHANGED, "b", 0, True, True)]
+    assert told_of(before, alike, apart) == [(Loss.CHANGED, "b", 0, False, True)]  # so has the downgrade
 
 
 def test_large_objects_are_no_rows_of_a_table():

@@ -101,10 +101,14 @@ def test_the_parts_of_what_is_left_over_are_not_told_beside_it():
 @pytest.mark.parametrize(
     ("key", "was", "now", "told"),
     [
-        ("not null", "yes", None, ["changed: column a.b: not null is not set, was yes",
+        ("not null", "yes", None, ["changed: column a.b: it is nullable now, and was NOT NULL",
                                    '  add to downgrade(): op.execute("ALTER TABLE a ALTER COLUMN b SET NOT NULL")']),
         ("comment", "it's", None, ["changed: column a.b: comment is not set, was it's",
                                    "  add to downgrade(): op.execute(\"COMMENT ON COLUMN a.b IS 'it''s'\")"]),
+        ("not null", None, "yes", ["changed: column a.b: it is NOT NULL now, and was not",
+                                   '  add to downgrade(): op.execute("ALTER TABLE a ALTER COLUMN b DROP NOT NULL")']),
+        ("comment", "at :place", None, ["changed: column a.b: comment is not set, was at :place",
+                                        "  add to downgrade(): op.execute(\"COMMENT ON COLUMN a.b IS 'at \\\\:place'\")"]),
         ("default", None, "1", ["changed: column a.b: default is 1, was not set",
                                 '  add to downgrade(): op.execute("ALTER TABLE a ALTER COLUMN b DROP DEFAULT")']),
     ],
