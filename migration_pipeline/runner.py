@@ -34,7 +34,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, TextIO, Tuple, cast
+from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Set, TextIO, Tuple, cast
 from urllib.parse import parse_qs, urlsplit
 
 Message = Dict[str, Any]
@@ -1095,6 +1095,7 @@ def preview(session: Session, pending: Any) -> None:
         session.pipe.send(event="previewed", revision=step.revision.revision)
 
 
+READS = "it reads from the database"
 MOST_RENDERED = 5000  # statements of one revision: a loop over more is for the rehearsal
 
 
@@ -1171,16 +1172,52 @@ def version_files(script: Any) -> List[str]:
 
 
 def rendered(session: Session, step: Any, statements: List[Any]) -> Message:
-    """Call an upgrade function; return what it would send, and why that is not all."""
+    """Call an upgrade function; return what it would send, why that is not all, and which lines of its file ran."""
     problem = session.doomed = session.stopped = None
     statements.clear()
     session.revision = step.revision.revision
+    module = step.revision.module
+    lines: Set[int] = set()
     try:
-        step.migration_fn()
+        with lines_run(getattr(module, "__file__", None), lines):
+            step.migration_fn()
     except (Exception, Stopped, SystemExit) as error:  # noqa: BLE001 - its text may hold anything; its type is told
         problem = "it raises " + type(error).__name__ + " without a database"
     session.revision = None
-    return {"revision": step.revision.revision, "statements": list(statements), "problem": session.doomed or problem}
+    told: Message = {"revision": step.revision.revision, "statements": list(statements), "problem": session.doomed or problem}
+    return {**told, "reads": session.doomed == READS, "lines": sorted(lines), "helpers": helpers(module)}
+
+
+@contextlib.contextmanager
+def lines_run(path: Optional[str], lines: Set[int]) -> Iterator[None]:
+    """Gather the lines of a file that run."""
+
+    def line(frame: Any, event: str, _given: Any) -> Any:
+        if event == "line":
+            lines.add(frame.f_lineno)
+        return line
+
+    def call(frame: Any, _event: str, _given: Any) -> Any:
+        return line if frame.f_code.co_filename == path else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def helpers(module: Any) -> Message:
+    """Return the files that a revision's own names come from, and the functions in them that they are."""
+    found: Message = {}
+    for name, value in list(vars(module).items()):
+        code = getattr(value, "__code__", None)
+        path = getattr(value, "__file__", None) if isinstance(value, type(sys)) else getattr(code, "co_filename", None)
+        library = str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).partition(".")[0]
+        if isinstance(path, str) and path != getattr(module, "__file__", None) and library not in ("sqlalchemy", "alembic"):
+            found[name] = [path, getattr(code, "co_name", None)]
+    return found
 
 
 class Writer:
@@ -1192,7 +1229,7 @@ class Writer:
         self.statements = statements
 
     def unknown(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        self.session.stop("reads", "it reads from the database")
+        self.session.stop("reads", READS)
 
     def write_down(self, sql: str, *, has_parameters: bool) -> Any:
         if self.session.revision is not None and self.statements[-1:] != [[sql, has_parameters]]:

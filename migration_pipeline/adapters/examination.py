@@ -166,8 +166,9 @@ class Examination:
         error = error or self._commit()
         if error or looked is None:
             return set(), error
+        touched = {name for name, held in looked.rows.items() if not self.steps.is_alone or held != self.rows.get(name)}
         self._take(looked)
-        return set(looked.rows), None
+        return touched, None
 
     def _run(
         self, step: Step, *, down: bool, also: Collection[str], stood: Stood | None = None

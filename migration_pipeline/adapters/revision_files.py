@@ -4,15 +4,18 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from migration_pipeline import errors
 from migration_pipeline.adapters import alembic_project
 from migration_pipeline.adapters.runner_process import Project
+from migration_pipeline.domain import proposals, unreached, upgrade_reader
 from migration_pipeline.domain.effects import Statement
+from migration_pipeline.domain.upgrade_code import Helper
 
+NOT_RENDERED = "it was not rendered in time, or ended the interpreter"
 NOT_OURS = frozenset({"site-packages", "dist-packages"})
 
 
@@ -25,6 +28,8 @@ class RevisionFile:
     source: bytes | None  #: None: it cannot be read
     statements: tuple[Statement, ...] = ()
     unknown: str | None = None  #: why the statements are not all, a clause; None: they are
+    #: It asks what is there; these calls may follow, and whatever the answer is, none of all that it does loses data.
+    harmless_calls: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +64,26 @@ def _file(one: Mapping[str, Any], rendered: Mapping[str, Any] | None) -> Revisio
     statements = () if rendered is None else tuple(
         Statement(sql=sql, has_parameters=has_parameters, revision=one["id"]) for sql, has_parameters in rendered["statements"]
     )  # fmt: skip
-    unknown = "it was not rendered in time, or ended the interpreter" if rendered is None else rendered["problem"]
-    return RevisionFile(revision=one["id"], path=path, source=content(path), statements=statements, unknown=unknown)
+    made = RevisionFile(revision=one["id"], path=path, source=content(path), statements=statements, unknown=NOT_RENDERED)
+    return made if rendered is None else _read(made, rendered)
+
+
+def _read(file: RevisionFile, rendered: Mapping[str, Any]) -> RevisionFile:
+    """Say of a revision what its code tells where its run does not."""
+    source, unknown = file.source or b"", rendered["problem"]
+    if unknown is not None and not rendered["reads"]:
+        return replace(file, unknown=unknown)
+    helpers = {name: made for name, (path, function) in rendered["helpers"].items() if (made := _helper(Path(path), function))}
+    if unknown is None:
+        call = unreached.doubt(source, rendered["lines"], helpers)
+        return replace(file, unknown=call and f"{proposals.shortened(call)}() did not run here, and may elsewhere")
+    calls = upgrade_reader.calls_of(source, helpers)
+    return replace(file, unknown=unknown if calls is None else None, harmless_calls=calls)
+
+
+def _helper(path: Path, function: str | None) -> Helper | None:
+    source = content(path) if path.suffix == ".py" else None
+    return None if source is None else Helper(source=source, function=function)
 
 
 def _problem(error: Mapping[str, Any] | None, files: list[Path]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from migration_pipeline.domain import seed_keys
 from migration_pipeline.domain.seed_values import Kind
 from migration_pipeline.domain.seeds import Column, Link, Table
 
 #: One JSON document: tables with their columns, checks, keys and foreign keys, and every type that these columns are made of.
+#: "loose" are the last values of the sequences that no column takes its values from by itself.
 #: A foreign key of a partition is that of the partitioned table; the copies that the server keeps are left out by conparentid.
 CATALOG = """
 WITH RECURSIVE family(oid) AS (
@@ -54,6 +56,10 @@ SELECT json_build_object(
   'sequences', (SELECT json_agg(json_build_array(refobjid::bigint, attname, objid::regclass::text)) FROM pg_depend
       JOIN named ON (attrelid, attnum) = (refobjid, refobjsubid) JOIN pg_class s ON s.oid = objid AND s.relkind = 'S'
       WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i')),
+  'loose', (SELECT json_agg(CASE WHEN has_sequence_privilege(s.oid, 'SELECT') THEN pg_sequence_last_value(s.oid) END)
+      FROM pg_class s WHERE s.relkind = 'S' AND NOT EXISTS (SELECT FROM pg_depend d
+        WHERE (d.classid, d.objid) = ('pg_class'::regclass, s.oid) AND d.deptype IN ('i', 'e')
+        OR (d.refclassid, d.refobjid, d.classid) = ('pg_class'::regclass, s.oid, 'pg_attrdef'::regclass))),
   'checks', (SELECT json_agg(json_build_array(conrelid::bigint, pg_get_expr(conbin, conrelid)) ORDER BY conname)
       FROM pg_constraint WHERE contype = 'c' AND conrelid IN (SELECT oid FROM held)),
   'keys', (SELECT json_agg(json_build_array(indrelid::bigint, ARRAY(SELECT attname FROM named
@@ -119,6 +125,7 @@ def read(connection: "psycopg.Connection[Any]", tables: Collection[str] | None =
             columns.setdefault(oid, []).append(Column(name=name, kind=made, required=required or made.required))
     sequences = {(oid, name): sequence for oid, name, sequence in found["sequences"]}
     links, checks, keys = _by_table(found["links"]), _by_table(found["checks"]), _by_table(found["keys"])
+    loose = [last or 0 for last in found["loose"]]
     held = {}
     for one in found["tables"]:
         oid = int(one["oid"])
@@ -141,7 +148,7 @@ def read(connection: "psycopg.Connection[Any]", tables: Collection[str] | None =
             root=int(one["root"]),
             guarded=one["guarded"],
             extended=one["extended"],
-            table=table,
+            table=seed_keys.far_from(max(loose), table) if loose else table,
         )
     return {oid: _routed(one, held) for oid, one in held.items()}
 

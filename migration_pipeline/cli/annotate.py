@@ -170,7 +170,10 @@ class _Made:
             self.left += [found] if (found := self.place.fault(file, annotation)) else []
             return
         proposal = self.measured.get(file.revision) or proposals.propose(
-            findings(file, self.version_table), sent=len(file.statements), unknown=file.unknown
+            findings(file, self.version_table),
+            sent=len(file.statements),
+            unknown=file.unknown,
+            harmless_calls=file.harmless_calls,
         )
         if not revision_files.is_own(file.path, self.place.folders):
             self._entries[file.revision] = (hashlib.sha256(file.source).hexdigest(), proposal)

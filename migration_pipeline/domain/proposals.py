@@ -48,14 +48,22 @@ def is_sure(finding: Finding) -> bool:
     return finding.grade is Grade.LOSES_DATA and finding.certain
 
 
-def propose(findings: Sequence[Finding], *, sent: int, unknown: str | None) -> Proposal:
-    """Propose what findings about `sent` statements mean; `unknown` says why these are not all."""
+def propose(
+    findings: Sequence[Finding], *, sent: int, unknown: str | None, harmless_calls: Sequence[str] | None = None
+) -> Proposal:
+    """Propose what findings about `sent` statements mean; `unknown` says why these are not all.
+
+    `harmless_calls` are all that may follow on what the database answers.
+    """
     if sure := [finding for finding in findings if is_sure(finding)]:
         return destructive(clause(sure))
     if unknown is not None:
         return destructive(NEEDS_A_REHEARSAL + unknown)
     if findings:
         return destructive(NEEDS_A_REHEARSAL + clause(findings))
+    if harmless_calls is not None:
+        told = f"none of its calls loses data: {', '.join(harmless_calls)}" if harmless_calls else "it sends no SQL"
+        return Proposal(declared=Declared.NON_DESTRUCTIVE, reason=f"whatever is there, {told}")
     statements = f"{sent:,} statement{'' if sent == 1 else 's'}"
     why = f"none of its {statements} loses data" if sent > 1 else f"its {statements} loses no data" if sent else "it sends no SQL"
     return Proposal(declared=Declared.NON_DESTRUCTIVE, reason=why)

@@ -34,6 +34,7 @@ class Column:
     name: str
     kind: Kind
     required: bool = False
+    first: int = 0  #: the number of its first value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +165,7 @@ def _varied(found: list[Alternative]) -> Iterator[Alternative]:
 
 def _choices(column: Column, conditions: Alternative, number: int, first: int) -> Sequence[Key]:
     mine = tuple(one for one in conditions if one.column == column.name)
-    start = first + APART * _rank(column.name, conditions)
+    start = first + column.first + APART * _rank(column.name, conditions)
     return _chosen(column, tuple(one for one in mine if one.test != "column"), number + SPARE, start)
 
 

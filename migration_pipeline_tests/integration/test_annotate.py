@@ -143,8 +143,12 @@ UNKNOWN = {
     "op.get_bind().execute(sa.text('SELECT 1')).fetchall()": "it reads from the database",
     "if op.get_bind().execute(sa.text('SELECT 1')): op.execute('DROP TABLE a')": "it reads from the database",
     "try: list(op.get_bind().execute(sa.text('SELECT 1')))\nexcept Exception: pass": "it reads from the database",
-    "sa.inspect(op.get_bind()).has_table('a')": "it reads from the database",
-    "try: sa.inspect(op.get_bind())\nexcept Exception: pass": "it reads from the database",
+    "if sa.inspect(op.get_bind()).has_table('a'): op.drop_table('a')": "it reads from the database",
+    "try: sa.inspect(op.get_bind())\nexcept Exception: op.execute('DROP TABLE a')": "it reads from the database",
+    "import os\nif not os.environ.get('NO_SUCH_SETTING'): return\nop.get_bind().execute(sa.text('UPDATE a SET b = 1'))":
+        "op.get_bind().execute() did not run here, and may elsewhere",
+    "op.execute('SELECT 1')\nimport time\nif time.time() < 9: op.drop_table('a')":
+        "op.drop_table() did not run here, and may elsewhere",
     "from sqlalchemy.orm import Session\nSession(op.get_bind()).execute(sa.text('DELETE FROM a'))": "it needs a connection (",
     "op.get_bind().commit()": "it needs a connection (commit)",
     "sa.create_engine('postgresql+psycopg://h/x').connect()": "it connects to a database",
@@ -155,7 +159,7 @@ UNKNOWN = {
     "import os\nos._exit(3)": "it was not rendered in time, or ended the interpreter",
     "op.execute('FROBNICATE a')": "text not understood: the text cannot be parsed",
     "op.execute('SELECT tidy_up()')": "unknown function called: tidy_up",
-}
+}  # fmt: skip
 
 
 def test_what_cannot_be_known_without_a_server_needs_a_rehearsal(run, tmp_path):
@@ -211,6 +215,39 @@ def test_what_loses_nothing_is_said_to_lose_nothing(run, tmp_path):
     folder = project(tmp_path, *HARMLESS)
     assert run(folder, "annotate", "--write").returncode == 0
     assert {value for value, _ in declared(folder).values()} == {Declared.NON_DESTRUCTIVE}, declared(folder)
+
+
+HELPER = (
+    "import sqlalchemy as sa\n\n\ndef is_there(name, connection):\n    return name in sa.inspect(connection).get_table_names()\n"
+)
+ASKS_FIRST = """\
+from asked_helper import is_there
+if not is_there('a', op.get_bind()):
+    op.create_table('a', sa.Column('id', sa.Integer, primary_key=True))
+"""
+
+
+def test_what_asks_first_and_only_makes_what_is_missing_loses_nothing_whatever_the_answer_is(run, tmp_path):
+    folder = project(tmp_path, "sa.inspect(op.get_bind()).has_table('a')", "pass")
+    (folder / "asked_helper.py").write_text(HELPER)
+    (folder / "alembic.ini").write_text("[alembic]\nscript_location = m\nprepend_sys_path = .\n")
+    imports, body = ASKS_FIRST.split("\n", 1)
+    file = write(folder, "0002", "0001", body)
+    file.write_text(file.read_text().replace("import sqlalchemy as sa\n", f"import sqlalchemy as sa\n{imports}\n", 1))
+    assert run(folder, "annotate", "--write").returncode == 0
+    assert declared(folder) == {
+        "0001": (Declared.NON_DESTRUCTIVE, "whatever is there, it sends no SQL"),
+        "0002": (Declared.NON_DESTRUCTIVE, "whatever is there, none of its calls loses data: create_table"),
+    }
+
+
+SKIPS = "if op.get_bind().dialect.name == 'sqlite': op.execute('DELETE FROM a')"
+
+
+def test_what_no_postgresql_runs_is_no_doubt(run, tmp_path):
+    folder = project(tmp_path, SKIPS)
+    assert run(folder, "annotate", "--write").returncode == 0
+    assert declared(folder) == {"0001": (Declared.NON_DESTRUCTIVE, "it sends no SQL")}
 
 
 def test_a_file_keeps_its_mode_its_bytes_and_its_link_and_nothing_is_left_beside_it(run, tmp_path):

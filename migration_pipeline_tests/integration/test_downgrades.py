@@ -296,6 +296,39 @@ def test_given_rows_take_the_place_of_synthetic_ones(check, tmp_path):
     )
 
 
+KEYS = "CREATE SEQUENCE menu_id_seq; CREATE TABLE menu (id integer PRIMARY KEY, name text, CONSTRAINT ck CHECK (name <> ''))"
+NEXT = "INSERT INTO menu (id, name) VALUES (nextval('menu_id_seq'), 'Home')"
+
+
+def test_a_key_that_a_revision_takes_from_a_sequence_is_none_of_a_synthetic_row(check, tmp_path):
+    drops = 'op.execute("DROP TABLE menu; DROP SEQUENCE menu_id_seq")'
+    faults = {
+        "Creates.": (f'op.execute("{KEYS}")', drops),
+        "Inserts.": (f'op.execute("{NEXT}")', "op.execute(\"DELETE FROM menu WHERE name = 'Home'\")"),
+        "Inserts, and takes too much.": (f'op.execute("{NEXT}")', 'op.execute("DELETE FROM menu")'),
+    }
+    report = check(downgrade_project.write(tmp_path, faults))
+    assert results(report) == {"0001": "ok", "0002": "ok", "0003": "lost"}
+    assert [one.notes for one in report.revisions] == [(), (), ()]
+
+
+def test_what_is_told_of_columns_is_of_those_that_a_revision_has_to_do_with(check, tmp_path):
+    faults = {
+        "Creates.": (
+            'op.execute("CREATE TABLE half (id int, never int CHECK (never * 2 = 7)); CREATE TABLE messages (id int)")',
+            'op.execute("DROP TABLE half; DROP TABLE messages")',
+        ),
+        "Indexes.": (
+            'with op.get_context().autocommit_block():\n    op.execute("CREATE INDEX CONCURRENTLY ix ON messages (id)")',
+            'op.execute("DROP INDEX ix")',
+        ),
+    }
+    report = check(downgrade_project.write(tmp_path, faults))
+    first, second = (one.notes for one in report.revisions)
+    assert first == ("checked without a value: public.half.never",)
+    assert second == ("it ran outside a transaction, for PostgreSQL or the revision itself does not keep to one",)
+
+
 READS = 'import json\nfor (body,) in op.get_bind().exec_driver_sql("SELECT body FROM notes").all():\n    json.loads(body)\n'
 
 

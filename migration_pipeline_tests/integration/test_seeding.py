@@ -150,6 +150,36 @@ def test_what_cannot_be_seeded_is_said_without_a_value(database):
         assert session.execute("SELECT count(*) FROM locked").fetchone() == (0,)
 
 
+LOOSE = """
+CREATE SEQUENCE menu_id_seq;
+CREATE SEQUENCE far_id_seq START 2147000000;
+CREATE TABLE menu (id integer PRIMARY KEY, name text, place int CHECK (place < 100) UNIQUE, small smallint UNIQUE);
+CREATE TABLE item (id bigint PRIMARY KEY, menu_id int NOT NULL UNIQUE REFERENCES menu);
+CREATE TABLE served (id serial PRIMARY KEY);
+CREATE TABLE counted (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+"""
+FAR = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("drawn", "begins"),
+    [("", (FAR, FAR)), ("SELECT setval('menu_id_seq', 5000)", (FAR + 5000, FAR + 5000)), ("SELECT nextval('far_id_seq')", (0, 2148 * FAR))],
+)  # fmt: skip
+def test_keys_are_far_from_a_sequence_that_no_column_takes_them_from_by_itself(database18, drawn, begins):
+    with psycopg.connect(database18, autocommit=True) as session:
+        session.execute(LOOSE + drawn)
+        assert seeding.seed(session).refused == {}
+        menu, item = begins
+        ids = [one + menu for one in (1, 2, 3)]
+        assert session.execute("SELECT id, place, small FROM menu ORDER BY id").fetchall() == [
+            (one, number, number) for number, one in enumerate(ids, 1)
+        ]
+        assert session.execute("SELECT id, menu_id FROM item ORDER BY id").fetchall() == [
+            (number + item, one) for number, one in enumerate(ids, 1)
+        ]
+        assert session.execute("SELECT id FROM served UNION ALL SELECT id FROM counted").fetchall() == [(1,), (2,), (3,)] * 2
+
+
 def test_row_level_security_and_missing_rights_are_said(database18):
     execute(
         database18,
