@@ -1213,9 +1213,14 @@ def helpers(module: Any) -> Message:
     found: Message = {}
     for name, value in list(vars(module).items()):
         code = getattr(value, "__code__", None)
+        if code is not None and not (isinstance(value, type(helpers)) and value.__qualname__ == code.co_name):
+            continue  # a method, or a function inside another one: no name of its file means it
         path = getattr(value, "__file__", None) if isinstance(value, type(sys)) else getattr(code, "co_filename", None)
         library = str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).partition(".")[0]
-        if isinstance(path, str) and path != getattr(module, "__file__", None) and library not in ("sqlalchemy", "alembic"):
+        is_pythons = isinstance(path, str) and path.startswith(str(Path(os.__file__).parent)) and "-packages" not in path
+        if is_pythons or library in ("sqlalchemy", "alembic"):
+            continue
+        if isinstance(path, str) and path != getattr(module, "__file__", None):
             found[name] = [path, getattr(code, "co_name", None)]
     return found
 

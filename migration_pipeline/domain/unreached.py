@@ -8,8 +8,6 @@ from migration_pipeline.domain.upgrade_code import DEEPEST, Function, Helper, Mo
 from migration_pipeline.domain.upgrade_reader import Reader
 
 DIALECT = {"name": "postgresql", "dialect_description": "postgresql+psycopg2"}
-#: Expressions of which the parts behind the first need not run.
-PERHAPS = (ast.IfExp, ast.BoolOp, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def doubt(source: bytes, lines: Collection[int], helpers: Mapping[str, Helper]) -> str | None:
@@ -18,14 +16,21 @@ def doubt(source: bytes, lines: Collection[int], helpers: Mapping[str, Helper]) 
         tree = parsed(source)
     except NotUnderstood:
         return None  # it ran, so another parser than ours knows it: what it sent is all that there is to go by
-    functions = [one for one in ast.walk(_Spelled(tree).visit(tree)) if isinstance(one, ast.FunctionDef)]
+    tree = _Spelled(tree).visit(tree)
+    tree.body = [one for one in tree.body if not (isinstance(one, ast.FunctionDef) and _is_way_back(one, lines))]
+    functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
+    ran = {one.name for one in functions if _has_run(one, lines)}
     idle = {one.name for one in functions if not _has_run(one, lines)}
     for function in functions:
-        if function.name == "upgrade" or function.name not in idle:
+        if function.name == "upgrade" or function.name in ran:  # one that did not run may be what the name means elsewhere
             for call in _unreached(function.body, lines, {*idle, *helpers}):
                 if not _is_harmless(source, helpers, function, call):
                     return ast.unparse(call.func)
     return None
+
+
+def _is_way_back(function: ast.FunctionDef, lines: Collection[int]) -> bool:
+    return function.name == "downgrade" and not _has_run(function, lines)
 
 
 def _has_run(function: ast.FunctionDef, lines: Collection[int]) -> bool:
@@ -79,6 +84,8 @@ def _parts(node: ast.stmt, known: bool | None, lines: Collection[int]) -> Iterat
         yield getattr(node, "orelse", []), lines
     for handler in getattr(node, "handlers", []):
         yield handler.body, _without(lines, handler, handler.body)
+    for case in getattr(node, "cases", []):
+        yield case.body, set(lines) - {case.pattern.lineno}
     yield getattr(node, "finalbody", []), lines
 
 
@@ -105,8 +112,24 @@ def _calls(node: ast.AST) -> Iterator[ast.Call]:
 def _perhaps(node: ast.AST, idle: Collection[str]) -> Iterator[ast.Call]:
     """Yield the calls of an expression that ran which may not have run with it: of these, what looks like sending."""
     for one in ast.walk(node):
-        if isinstance(one, PERHAPS):
-            yield from (call for call in _calls(one) if _is_sending(call, idle))
+        for part in _arms(one):
+            yield from (call for call in _calls(part) if _is_sending(call, idle))
+
+
+def _arms(node: ast.AST) -> list[ast.expr]:
+    """Return the parts of an expression that need not run with it."""
+    match node:
+        case ast.IfExp():
+            return [node.body, node.orelse]
+        case ast.BoolOp():
+            return node.values[1:]
+        case ast.Lambda():
+            return [node.body]
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+            later = [one.iter for one in node.generators[1:]]
+            return [*made, *later, *(test for one in node.generators for test in one.ifs)]
+    return []
 
 
 def _is_sending(call: ast.Call, idle: Collection[str]) -> bool:
@@ -162,7 +185,8 @@ def _written(node: ast.expr) -> str | tuple[str, ...] | None:
         case ast.Constant(value=str(text)):
             return text
         case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
-            return tuple(one.value for one in elements if isinstance(one, ast.Constant) and isinstance(one.value, str))
+            texts = [one.value for one in elements if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            return tuple(texts) if len(texts) == len(elements) else None
     return None
 
 

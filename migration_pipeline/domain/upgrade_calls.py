@@ -27,7 +27,7 @@ def check_operation(base: Is, name: str, node: ast.Call, read: Read) -> None:
 def check_constructor(one: Library) -> None:
     name = one.path[-1]
     is_function = one.path[-2:-1] == ("func",) and name in words.PLAIN_SQL
-    if not is_function and name not in words.CONSTRUCTORS:
+    if not is_function and ("func" in one.path or name not in words.CONSTRUCTORS):
         raise NotUnderstood
 
 
@@ -35,10 +35,16 @@ def check_sql(node: ast.Call, name: str, read: Read) -> None:
     """Refuse SQL that is made while it runs, or that does more than an expression does."""
     sql = [one.value for one in node.keywords if one.arg in words.SQL_OPTIONS]
     sql += node.args if name in words.OF_SQL else []
+    if name in words.OF_SQL and any(one.arg is None for one in node.keywords):
+        raise NotUnderstood
     if not all(_is_written_down(one, read) for one in sql):
         raise NotUnderstood
     if not all(map(words.is_harmless_sql, _strings([*node.args, *(one.value for one in node.keywords)]))):
         raise NotUnderstood
+
+
+def has_call(node: ast.AST) -> bool:
+    return any(isinstance(one, ast.Call) for one in ast.walk(node))
 
 
 def _is_default(node: ast.expr, read: Read) -> bool:

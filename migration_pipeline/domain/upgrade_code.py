@@ -6,7 +6,7 @@ not understood. What it asks the database decides then only which of the harmles
 
 import ast
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -20,6 +20,9 @@ STATEMENTS = (
     ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Return, ast.Pass,
     ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Import, ast.ImportFrom,
 )  # fmt: skip
+
+#: What a file may do when it is imported.
+QUIET = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Import, ast.ImportFrom, ast.Pass)
 
 
 class NotUnderstood(Exception):
@@ -140,6 +143,7 @@ class Module:
         self.tree = parsed(source)
         self.helpers = helpers or {}
         self.bindings = bindings(self.tree)
+        self._check_import(self.tree.body)
         for node in ast.walk(self.tree):
             self._check(node)
         if "*" in self.bindings:
@@ -148,13 +152,28 @@ class Module:
     def _check(self, node: ast.AST) -> None:
         """Refuse what may give a name another meaning behind our back."""
         targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else [getattr(node, "target", None)]
-        for one in targets:
+        for one in (part for target in targets if target is not None for part in _parts_of(target)):
             if isinstance(one, ast.Attribute | ast.Subscript) and not ast.unparse(one).startswith(("self.", "cls.")):
                 raise NotUnderstood
         if isinstance(node, ast.Name) and node.id in words.OVERWRITING:
             raise NotUnderstood
         for name in node.names if isinstance(node, ast.Global) else ():
             self.bindings.setdefault(name, []).append(Bound(None))
+
+    def _check_import(self, block: Sequence[ast.stmt]) -> None:
+        """Refuse what the file may do when it is imported: it could change what a known call does."""
+        for node in block:
+            if isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant):
+                raise NotUnderstood
+            if isinstance(node, BINDING):
+                if any(words.HOOKS.search(ast.unparse(one)) for one in node.decorator_list):
+                    raise NotUnderstood
+                continue
+            if isinstance(node, ast.If | ast.Try):
+                handlers = [inner for one in getattr(node, "handlers", []) for inner in one.body]
+                self._check_import([*node.body, *handlers, *node.orelse, *getattr(node, "finalbody", [])])
+            elif not isinstance(node, QUIET) or _hooks(node):
+                raise NotUnderstood
 
     def function(self, name: str) -> Function:
         found = self.meaning(name)
@@ -188,6 +207,18 @@ class Module:
         if helper is None:
             raise NotUnderstood
         return helper if helper.function is None else Module(helper.source).function(helper.function)
+
+
+def _hooks(node: ast.stmt) -> bool:
+    return any(isinstance(one, ast.Call) and words.HOOKS.search(ast.unparse(one.func)) for one in ast.walk(node))
+
+
+def _parts_of(target: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(target, ast.Tuple | ast.List):
+        for one in target.elts:
+            yield from _parts_of(one)
+    else:
+        yield target.value if isinstance(target, ast.Starred) else target
 
 
 def imported(alias: ast.alias, parent: ast.AST | None) -> Meaning | None:

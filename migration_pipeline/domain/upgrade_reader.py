@@ -35,6 +35,9 @@ def calls_of(source: bytes, helpers: Mapping[str, Helper]) -> tuple[str, ...] | 
     """Return the calls of an `upgrade()` that change a schema, where nothing that it may do loses data; None: who knows."""
     try:
         function = Module(source, helpers).function("upgrade")
+        named = {*function.module.bindings, *words.BUILTINS, *words.ERRORS}
+        if any(isinstance(one, ast.arg) and one.arg in named for one in ast.walk(function.tree.args)):
+            return None  # it has another meaning there
         reader = Reader(function, {})
         reader.body()
     except (NotUnderstood, RecursionError):
@@ -84,7 +87,7 @@ class Reader:
                 raise NotUnderstood  # what it does when it ends, nobody knows
             case ast.Import() | ast.ImportFrom() if any(imported(one, node) is None for one in node.names):
                 raise NotUnderstood
-            case ast.Try(handlers=handlers) if any(isinstance(one.type, ast.Call) for one in handlers):
+            case ast.Try(handlers=handlers) if any(one.type and upgrade_calls.has_call(one.type) for one in handlers):
                 raise NotUnderstood
             case _:
                 for child in ast.iter_child_nodes(node):

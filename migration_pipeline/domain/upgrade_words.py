@@ -49,7 +49,9 @@ OF_SQL = frozenset({"text", "CheckConstraint", "create_check_constraint"})
 INSPECTS = frozenset({("sqlalchemy", "inspect"), ("sqlalchemy", "engine", "reflection", "Inspector", "from_engine"),
                       ("sqlalchemy", "Inspector", "from_engine")})  # fmt: skip
 #: Options that are SQL too.
-SQL_OPTIONS = _words("sqltext condition text postgresql_where sqlite_where postgresql_using postgresql_partition_by")
+SQL_OPTIONS = _words(
+    "sqltext condition text postgresql_where sqlite_where postgresql_using postgresql_partition_by postgresql_with prefixes"
+)
 CHANGING = re.compile(r"\b(drop|delete|truncate|update|alter|insert|merge|setval|rename)\b", re.IGNORECASE)
 #: Methods that are known to send, whatever they are called on.
 SENDING = _words(
@@ -58,12 +60,14 @@ SENDING = _words(
 )
 #: Names that can give another name a new meaning.
 OVERWRITING = frozenset({"setattr", "exec", "eval", "globals", "vars", "__builtins__", "__import__"})
+#: What a file may do at its import that changes what Alembic's and SQLAlchemy's own calls do.
+HOOKS = re.compile(r"listen|patch|compiles|implementation|register|replace_globals|__dict__", re.IGNORECASE)
 #: What may stand before a parenthesis in a text.
 PLAIN_SQL = _words(
     "in and or not now length char_length lower upper trim coalesce gen_random_uuid uuid_generate_v4 current_timestamp varchar "
     "character numeric timezone check values localtimestamp clock_timestamp jsonb_typeof date_trunc any all array_length"
 )
-CALLED = re.compile(r'([\w".]+)\s*\(')
+CALLED = re.compile(r'([\w"]+(?:\s*\.\s*[\w"]+)*)\s*\(')
 HIDES = re.compile(r";|/\*|--")  #: what may stand between a name and its parenthesis, or behind the expression
 
 

@@ -148,6 +148,12 @@ DOUBTFUL = (
     "drop.x['a']()",
     "match 1:\n  case 1: op.drop_table('a')",
     "class A:\n  op.drop_table('a')",
+    "op.add_column('a', sa.Column('b', sa.Text, server_default=sa.text(**{'text': 'wipe' + '()'})))",
+    "op.add_column('a', sa.Column('b', sa.Text, server_default=sa.func.app.text('x')))",
+    "op.add_column('a', sa.Column('b', sa.Text, server_default=sa.text('app . now()')))",
+    "op.create_table('a', sa.Column('b', sa.Text), prefixes=TABLES)",
+    "op.create_index('i', 'a', ['b'], postgresql_with={'fillfactor': TABLES})",
+    "try: pass\nexcept (op.drop_table('a'), ValueError): pass",
 )
 
 
@@ -164,6 +170,13 @@ def test_whatever_else_may_do_anything(body):
         ("from alembic import op\n", "from alembic import op\nsetattr(op, 'create_table', op.drop_table)\n"),
         ("from alembic import op\n", "from alembic import op\nop.create_table = op.drop_table\n"),
         ("from alembic import op\n", "from alembic import op\nif TABLES: import app as op\n"),
+        ("from alembic import op\n", "from alembic import op\n(op.create_table, _) = (op.drop_table, 1)\n"),
+        ("from alembic import op\n", "from alembic import op\nop.__dict__.update(create_table=op.drop_table)\n"),
+        ("from alembic import op\n", "from alembic import op\n_ = sa.event.listen(sa.Table, 'after_create', print)\n"),
+        ("def upgrade():", "@sa.event.listens_for(sa.Table, 'after_create')\ndef purge(*_): pass\n\ndef upgrade():"),
+        ("def upgrade():", "if TABLES:\n    asked()\n\ndef upgrade():"),
+        ("def upgrade():", "def upgrade(op=print):"),
+        ("def upgrade():", "def upgrade(print=op.drop_table):"),
         ("def upgrade():", "@asked\ndef upgrade():"),
         ("def upgrade():", "async def upgrade():"),
         ("def upgrade():", "def upgrade():\n    pass\n\n\ndef upgrade():"),
@@ -211,6 +224,11 @@ def doubt(body, *ran):
         ("if not (op.get_bind().dialect.name == 'postgresql' and TABLES):\n  drop('a')", (1,), "drop"),
         ("if context.is_offline_mode():\n  drop('a')", (1,), None),
         ("op.drop_table('a')", (), "op.drop_table"),
+        ("match TABLES:\n  case 1:\n    op.execute('DELETE FROM a')", (1, 2), "op.execute"),
+        ("if op.get_bind().dialect.name not in (PG, 'cockroachdb'):\n  return\nif TABLES:\n  drop('a')", (1, 3), "drop"),
+        ("def run():\n  if TABLES:\n    op.execute('x')\nclass A:\n  def run(self):\n    pass\nrun()", (1, 2, 4, 5, 7), "op.execute"),
+        ("name = os.environ.get('NAME') or 'public'", (1,), None),
+        ("names = [re.sub('x', 'y', one) for one in TABLES]", (1,), None),
     ],
 )  # fmt: skip
 def test_a_call_that_did_not_run_and_may_lose_data_is_a_doubt(body, ran, call):
