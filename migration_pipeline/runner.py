@@ -115,7 +115,7 @@ class Session:
         self.has_stayed = False  # something of a revision may have outlasted its transaction
         self.has_run = False  # env.py has run the migrations
         self.is_autocommit = False  # env.py has set its connection so
-        self.folders: List[str] = []  # where the project's script and revisions lie
+        self.script: Any = None  # the project's, where its revisions lie
         self.commits_itself = False  # that, or the step that runs has asked Alembic for a block without a transaction
 
     def ask(self, question: str, **facts: Any) -> Message:
@@ -788,12 +788,12 @@ def project(session: Session) -> Tuple[Any, Any]:
     from alembic.script import ScriptDirectory
 
     config = configuration(session.start)
-    script = ScriptDirectory.from_config(config)
-    session.folders = folders_of(script)
-    return config, script
+    session.script = ScriptDirectory.from_config(config)
+    return config, session.script
 
 
 def folders_of(script: Any) -> List[str]:
+    """Return where a project's code lies. Alembic remembers the answer: none may ask before env.py has had its say."""
     return sorted({os.path.abspath(folder) for folder in (script.dir, *script._version_locations)})
 
 
@@ -1413,7 +1413,7 @@ def failure(session: Session, error: BaseException) -> Message:
     told: Message = {
         "type": kind.__module__ + "." + kind.__qualname__,
         "stopped": stopped,
-        "folders": session.folders,
+        "folders": folders_of(session.script) if session.script else [],
         # a database error speaks through `describe`: its own text holds DETAIL and parameters
         "message": session.doomed if session.stopped else message_of(error),
         "revision": session.revision,

@@ -20,14 +20,17 @@ CREATES = ('op.execute("CREATE TABLE notes (id int PRIMARY KEY, body text)")', '
 
 @pytest.fixture
 def check(server18, tmp_path):
-    """Check a project of one line of revisions; `env` is what its env.py has otherwise, `moved` where its revisions lie."""
+    """Check a project of one line of revisions.
 
-    def check(faults, *, driver="", env=("", ""), moved=None):
+    `env` is what its env.py has otherwise, `moved` where its revisions lie, `named` where alembic.ini says that they do.
+    """
+
+    def check(faults, *, driver="", env=("", ""), moved=None, named=None):
         project = downgrade_project.write(tmp_path, faults)
         if moved:
             (project / "versions").rename(moved)
             config = project / "alembic.ini"
-            config.write_text(config.read_text().replace("%(here)s/versions", str(moved)))
+            config.write_text(config.read_text().replace("%(here)s/versions", str(named or moved)))
         file = tmp_path / "shared" / "env.py"
         text = file.read_text()
         assert env[0] in text
@@ -98,3 +101,9 @@ def test_words_of_revisions_are_told_wherever_these_lie(check, tmp_path):
     refused, raised = check(faults, moved=tmp_path / "elsewhere")[1:]
     assert refused[0] == "  refuses: Exception: no way back from here"
     assert raised[0] == '  raises: 42704 index "ix_notes" does not exist; statement: DROP INDEX ix_notes'
+
+
+def test_env_py_may_say_where_the_revisions_lie(check, tmp_path):
+    says = f"    context.script.version_locations = [{str(tmp_path / 'elsewhere')!r}]\n"
+    env = ("def run_migrations_online():\n", f"def run_migrations_online():\n{says}")
+    assert check({"Creates.": CREATES}, moved=tmp_path / "elsewhere", named=tmp_path, env=env) == [[]]
