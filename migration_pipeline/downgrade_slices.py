@@ -102,7 +102,7 @@ class _Slices:
         self._roles = made_roles.before(asked.server, is_throwaway=asked.is_throwaway)
         with ThreadPoolExecutor(16) as self._pool:
             self._start_others()
-            ended = self._all(self._one(0, None if jobs else self._split))
+            ended = self._all(self._one(0, narrow=None if jobs else self._split))
         refusal = _refusal(self._roles) if self.jobs > 1 else None
         parts = [part for part, _ in ended] if refusal is None else [_ended(refusal, [])]
         drift = [part.drift for part in parts if part.drift is not None]
@@ -118,24 +118,23 @@ class _Slices:
         stopped = [error for error in found if _is_stop(error)]
         return report, next(iter([*stopped, *([refusal] if refusal else []), *found]), None)
 
-    def _split(self, whole: Range, revisions: int) -> Range:
+    def _split(self, revisions: int) -> Range:
         """Start as many others as help; return what is left of the range."""
         jobs = min(os.cpu_count() or 1, MOST, revisions // WORTH)
         if jobs > 1 and not self._roles.are_expected:
             self.jobs = jobs
             self._start_others()
-        return self._slice(0)(whole, revisions)
+        return self._slice(0)
 
     def _start_others(self) -> None:
         self._roles.is_shared = self.jobs > 1
-        self._others = [self._pool.submit(self._one, place, None) for place in range(1, self.jobs)]
+        self._others = [self._pool.submit(self._one, place) for place in range(1, self.jobs)]
 
-    def _slice(self, place: int) -> Callable[[Range, int], Range]:
+    def _slice(self, place: int) -> Range:
         number, of = self.asked.range.shard
-        shard = ((number - 1) * self.jobs + place + 1, of * self.jobs)
-        return lambda whole, _number: dataclasses.replace(whole, shard=shard)
+        return dataclasses.replace(self.asked.range, shard=((number - 1) * self.jobs + place + 1, of * self.jobs))
 
-    def _one(self, place: int, narrow: Callable[[Range, int], Range] | None) -> Part:
+    def _one(self, place: int, *, narrow: Callable[[int], Range] | None = None) -> Part:
         known: list[Checked] = []
 
         def count(revisions: int) -> None:
@@ -149,7 +148,7 @@ class _Slices:
             self.done(result)
 
         part = dataclasses.replace(
-            self.asked, roles=self._roles, narrow=narrow or self._slice(place), opened=self._remember
+            self.asked, range=self._slice(place), roles=self._roles, narrow=narrow, opened=self._remember
         )  # fmt: skip
         try:
             return downgrading.check(part, count, told), None

@@ -48,7 +48,7 @@ class Asked:
     models: bool = False
     is_throwaway: bool = False  #: the server is the check's own
     roles: MadeRoles | None = None  #: of slices side by side
-    narrow: Callable[[Range, int], Range] = lambda whole, _number: whole  #: given the number of revisions that are to be checked
+    narrow: Callable[[int], Range] | None = None  #: what is left of the range, given the number of revisions in it
     opened: Callable[[Steps], None] = lambda _: None  #: told of each run of the project
 
 
@@ -147,7 +147,7 @@ class _Check:
             return whole
         files = [Path(one.path) for one in steps.history if one.id in {*whole.before, *whole.checked}]
         self.roles.may_come_from([*files, *([self.asked.baseline] if self.asked.baseline else [])])
-        self._range = self.asked.narrow(self.asked.range, len(whole.checked))
+        self._range = self.asked.narrow(len(whole.checked)) if self.asked.narrow else self.asked.range
         chosen = downgrade_range.chosen(history, steps.heads, self._range)
         self.unchecked = len(chosen.before)
         self.planned(len(chosen.checked))

@@ -165,8 +165,7 @@ class Session:
         if error is None:
             self.database_error = self.statement = None
         elif self.database_error is None:
-            frames = [[frame.filename, frame.lineno, frame.name] for frame in traceback.extract_stack()]
-            self.database_error = dict(describe(error), statement=self.statement, frames=frames)
+            self.database_error = dict(describe(error), statement=self.statement, frames=places(traceback.extract_stack()))
 
     def ends(self, how: str) -> None:
         """Somebody ends the transaction, which is ours to end: fatal inside a revision.
@@ -1095,7 +1094,6 @@ def preview(session: Session, pending: Any) -> None:
         session.pipe.send(event="previewed", revision=step.revision.revision)
 
 
-READS = "it reads from the database"
 MOST_RENDERED = 5000  # statements of one revision: a loop over more is for the rehearsal
 
 
@@ -1185,7 +1183,7 @@ def rendered(session: Session, step: Any, statements: List[Any]) -> Message:
         problem = "it raises " + type(error).__name__ + " without a database"
     session.revision = None
     told: Message = {"revision": step.revision.revision, "statements": list(statements), "problem": session.doomed or problem}
-    return {**told, "reads": session.doomed == READS, "lines": sorted(lines), "helpers": helpers(module)}
+    return {**told, "reads": session.stopped == "reads", "lines": sorted(lines), "helpers": helpers(module)}
 
 
 @contextlib.contextmanager
@@ -1234,7 +1232,7 @@ class Writer:
         self.statements = statements
 
     def unknown(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        self.session.stop("reads", READS)
+        self.session.stop("reads", "it reads from the database")
 
     def write_down(self, sql: str, *, has_parameters: bool) -> Any:
         if self.session.revision is not None and self.statements[-1:] != [[sql, has_parameters]]:
@@ -1408,11 +1406,9 @@ def describe(error: BaseException) -> Message:
 def failure(session: Session, error: BaseException) -> Message:
     """Describe what ended the run."""
     kind = type(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    stopped = session.stopped or (error.kind if isinstance(error, Stopped) else None)
     told: Message = {
         "type": kind.__module__ + "." + kind.__qualname__,
-        "stopped": stopped,
+        "stopped": session.stopped or (error.kind if isinstance(error, Stopped) else None),
         "folders": folders_of(session.script) if session.script else [],
         # a database error speaks through `describe`: its own text holds DETAIL and parameters
         "message": session.doomed if session.stopped else message_of(error),
@@ -1421,11 +1417,15 @@ def failure(session: Session, error: BaseException) -> Message:
         "statement": session.statement if session.revision else None,
         "database": session.database_error,
         "causes": causes(error),
-        "frames": [[frame.filename, frame.lineno, frame.name] for frame in frames],
+        "frames": places(traceback.extract_tb(error.__traceback__)),
     }
     if told["database"] is None and told["message"] is None:
         told["database"] = dict(describe(error), statement=session.statement)
     return told
+
+
+def places(frames: traceback.StackSummary) -> List[List[Any]]:
+    return [[frame.filename, frame.lineno, frame.name] for frame in frames]
 
 
 def message_of(error: BaseException) -> Optional[str]:

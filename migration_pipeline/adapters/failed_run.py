@@ -43,10 +43,11 @@ def failed(project: Project, told: Message) -> RunFailed:
     revision = told.get("revision")
     frames, folders = told.get("frames") or [], [str(project.config.parent), *told.get("folders", ())]
     # The server's first error may have been swallowed: what raised in the end is only what came after it.
-    first = [] if told.get("stopped") else database.get("frames") or []
+    answer = {} if told.get("stopped") else database
+    first = answer.get("frames") or []
     source = _source([*frames, *first], folders)
     evidence: dict[str, object] = {}
-    statement = (database.get("statement") if not told.get("stopped") else None) or told.get("statement")
+    statement = answer.get("statement") or told.get("statement")
     cut_off = _cut_off(told)
     if cut_off:
         what = cut_off

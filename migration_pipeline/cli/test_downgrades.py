@@ -74,7 +74,7 @@ def test_downgrades(
     if form == "github" and os.environ.get("GITHUB_WORKSPACE"):
         place.shown_from = Path(os.environ["GITHUB_WORKSPACE"])
     terminal = Drawing()
-    runner_process.spares.prepare(place.project, jobs or 2)  # its imports take as long as the server's start
+    runner_process.spares.prepare(place.project, jobs or 1)  # its imports take as long as the server's start
     try:
         with job.interrupted_by_signals(), _server(target) as (server, programs, is_throwaway):
             asked = Asked(

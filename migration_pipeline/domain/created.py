@@ -1,9 +1,8 @@
 """What a plan itself made, so that losing it again is no loss. When in doubt an object was there before."""
 
-from collections.abc import Iterator
 from enum import Enum
 
-from migration_pipeline.domain import made, sql
+from migration_pipeline.domain import conditions, made, sql
 from migration_pipeline.domain.finders import Hit, commands, signature, signature_of
 from migration_pipeline.domain.sql import Name
 from migration_pipeline.domain.tokens import pg
@@ -223,13 +222,7 @@ def _origin(sure: bool | None) -> Origin:
     return Origin.PLAN if sure else Origin.PERHAPS
 
 
-def _not_null(node: sql.Node) -> Iterator[str]:
-    """Yield the columns that a condition says are not NULL."""
-    node = sql.unwrap(node)
-    if sql.kind(node) == "BoolExpr" and node.boolop == pg.AND_EXPR:
-        for item in node.args:
-            yield from _not_null(item)
-    elif sql.kind(node) == "NullTest" and node.nulltesttype == pg.IS_NOT_NULL:
-        column = sql.unwrap(node.arg)
-        if sql.kind(column) == "ColumnRef":
-            yield sql.dotted(column.fields).name
+def _not_null(condition: sql.Node) -> list[str]:
+    """Return the columns that a condition says are not NULL."""
+    columns = [one for one in conditions.null_tests(condition, pg.IS_NOT_NULL) if sql.kind(one) == "ColumnRef"]
+    return [sql.dotted(one.fields).name for one in columns]

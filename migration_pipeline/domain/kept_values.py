@@ -3,9 +3,7 @@
 What a trigger of the table does besides, no text tells: the rehearsal measures it.
 """
 
-from collections.abc import Iterator
-
-from migration_pipeline.domain import sql
+from migration_pipeline.domain import conditions, sql
 from migration_pipeline.domain.tokens import pg
 
 
@@ -14,18 +12,8 @@ def is_kept(target: sql.Node, relation: sql.Node, where: sql.Node | None = None)
     if len(target.indirection):
         return False
     names = {(target.name,), (relation.alias.aliasname or relation.relname, target.name)}
-    tested = _tested(where) if where is not None else ()
+    tested = conditions.null_tests(where, pg.IS_NULL) if where is not None else ()
     return any(_path(one) in names for one in tested) or _path(_first(target.val)) in names
-
-
-def _tested(condition: sql.Node) -> Iterator[sql.Node]:
-    """Yield what is NULL in each row that fulfils a condition."""
-    condition = sql.unwrap(condition)
-    if sql.kind(condition) == "BoolExpr" and condition.boolop == pg.AND_EXPR:
-        for item in condition.args:
-            yield from _tested(item)
-    elif sql.kind(condition) == "NullTest" and condition.nulltesttype == pg.IS_NULL:
-        yield condition.arg
 
 
 def _first(value: sql.Node) -> sql.Node:

@@ -23,9 +23,8 @@ class _Grouped:
     """The parts of all tables, each found once."""
 
     def __init__(self, schema: SchemaSnapshot) -> None:
-        self.of: dict[tuple[str, str], list[Name]] = defaultdict(
-            list
-        )  #: by kind and table; sequences by the column that owns them
+        #: By kind and table; sequences by the column that owns them.
+        self.of: dict[tuple[str, str], list[Name]] = defaultdict(list)
         for text, held in schema.objects.items():
             name = Name.of(text)
             if name.kind in OF_A_TABLE:

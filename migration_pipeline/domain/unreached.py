@@ -21,12 +21,18 @@ def doubt(source: bytes, lines: Collection[int], helpers: Mapping[str, Helper]) 
     functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
     ran = {one.name for one in functions if _has_run(one, lines)}
     idle = {one.name for one in functions if not _has_run(one, lines)}
-    for function in functions:
-        if function.name == "upgrade" or function.name in ran:  # one that did not run may be what the name means elsewhere
-            for call in _unreached(function.body, lines, {*idle, *helpers}):
-                if not _is_harmless(source, helpers, function, call):
-                    return ast.unparse(call.func)
-    return None
+    # One that did not run may be what the name means elsewhere.
+    examined = [one for one in functions if one.name == "upgrade" or one.name in ran]
+    calls = [(one, call) for one in examined for call in _unreached(one.body, lines, {*idle, *helpers})]
+    module = _module(source, helpers) if calls else None
+    return next((ast.unparse(call.func) for function, call in calls if not _is_harmless(module, function, call)), None)
+
+
+def _module(source: bytes, helpers: Mapping[str, Helper]) -> Module | None:
+    try:
+        return Module(source, helpers)
+    except (NotUnderstood, RecursionError):
+        return None
 
 
 def _is_way_back(function: ast.FunctionDef, lines: Collection[int]) -> bool:
@@ -190,11 +196,12 @@ def _written(node: ast.expr) -> str | tuple[str, ...] | None:
     return None
 
 
-def _is_harmless(source: bytes, helpers: Mapping[str, Helper], function: ast.FunctionDef, call: ast.Call) -> bool:
+def _is_harmless(module: Module | None, function: ast.FunctionDef, call: ast.Call) -> bool:
     if ast.unparse(call.func).rpartition(".")[2] in words.CONSTRUCTORS:
         return True  # it is sent by another call, or not at all
+    if module is None:
+        return False
     try:
-        module = Module(source, helpers)
         own = next(one for one in ast.walk(module.tree) if isinstance(one, ast.FunctionDef) and one.lineno == function.lineno)
         Reader(Function(module, own), {}, DEEPEST - 3).read(next(one for one in _calls(own) if _place(one) == _place(call)))
     except (NotUnderstood, RecursionError, StopIteration):

@@ -1,6 +1,9 @@
 """An Alembic project of which nearly every downgrade is wrong, each in its own way."""
 
+import os
+
 from migration_pipeline_tests import projects
+from migration_pipeline_tests.conftest import execute
 
 HEAD = '''"""{title}
 
@@ -98,3 +101,21 @@ def write(folder, faults):
         (project / "versions" / f"{revision}_step.py").write_text(text)
         down = revision
     return project
+
+
+def sent(*statements):
+    return "\n".join(f"op.execute({statement!r})" for statement in statements)
+
+
+def adds(column):
+    return sent(f"ALTER TABLE notes ADD {column} int"), sent(f"ALTER TABLE notes DROP {column}")
+
+
+def environment(server):
+    """Return what a project's CI has: a scratch server, and no live database."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "GITHUB_WORKSPACE"}}
+    return {**kept, "SCRATCH_DATABASE_URL": server.url(), "PG_BIN": str(server.binaries), "DAGSTER_HOME": "/nowhere"}
+
+
+def scratch_databases(server):
+    return execute(server.url(), "SELECT datname FROM pg_database WHERE datname LIKE 'mp_scratch_downgrades_%'")

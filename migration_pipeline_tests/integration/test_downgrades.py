@@ -1,6 +1,5 @@
 """The check of downgrades on real projects: one fault is one finding, told with what would mend it, and what is right is green."""
 
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -15,8 +14,8 @@ from migration_pipeline.domain.connection import Connection
 from migration_pipeline.domain.downgrade_range import Range
 from migration_pipeline.downgrading import Asked
 from migration_pipeline_tests import projects
-from migration_pipeline_tests.conftest import execute
 from migration_pipeline_tests.integration import downgrade_project
+from migration_pipeline_tests.integration.downgrade_project import environment, scratch_databases, sent
 
 PROGRAM = Path(sys.executable).with_name("migration-pipeline")
 
@@ -116,12 +115,10 @@ def check(server18):
 def run(server18):
     """Run the command as a project's CI does: it has a server, and no pipeline.toml."""
 
-    def run(folder, *arguments, **environment):
-        kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "GITHUB_WORKSPACE"}}
-        ours = {"SCRATCH_DATABASE_URL": server18.url(), "PG_BIN": str(server18.binaries), "DAGSTER_HOME": "/nowhere"}
+    def run(folder, *arguments, **more):
         return subprocess.run(
             [PROGRAM, "test-downgrades", *map(str, arguments)],
-            cwd=folder, env={**kept, **ours, **environment}, capture_output=True, text=True, timeout=120,
+            cwd=folder, env={**environment(server18), **more}, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
 
     return run
@@ -129,10 +126,6 @@ def run(server18):
 
 def results(report):
     return {one.revision: one.result for one in report.revisions}
-
-
-def scratch_databases(server):
-    return execute(server.url(), "SELECT datname FROM pg_database WHERE datname LIKE 'mp_scratch_downgrades_%'")
 
 
 def test_each_fault_is_one_finding_with_the_statement_that_mends_it(run, tmp_path, server18):
@@ -187,10 +180,6 @@ def test_what_leaves_the_transaction_runs_without_one(name, check):
     assert report.revisions[-1].notes == (
         "it ran outside a transaction, for PostgreSQL or the revision itself does not keep to one",
     )
-
-
-def sent(*statements):
-    return "\n".join(f"op.execute({statement!r})" for statement in statements)
 
 
 SPEAKERS = {

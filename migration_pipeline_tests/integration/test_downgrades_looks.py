@@ -12,6 +12,7 @@ from migration_pipeline.domain.connection import Connection
 from migration_pipeline.downgrading import Asked
 from migration_pipeline_tests.conftest import execute
 from migration_pipeline_tests.integration import downgrade_project
+from migration_pipeline_tests.integration.downgrade_project import sent
 
 
 @pytest.fixture
@@ -26,10 +27,6 @@ def said(server, tmp_path):
         return [[line.removeprefix("  ") for line in one.text.splitlines()[1:-1]] for one in report.revisions]
 
     return said
-
-
-def sent(*statements):
-    return "\n".join(f"op.execute({statement!r})" for statement in statements)
 
 
 DESTRUCTIVE = "# SAFETY: DESTRUCTIVE\n"

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from migration_pipeline.workplace import Workplace
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute, fast_folder
 from migration_pipeline_tests.integration import downgrade_project
+from migration_pipeline_tests.integration.downgrade_project import environment, sent
 
 PROGRAM = Path(sys.executable).with_name("migration-pipeline")
 
@@ -29,19 +29,13 @@ PROGRAM = Path(sys.executable).with_name("migration-pipeline")
 def run(server18):
     """Run the command as a project's CI does: it has a server, and no pipeline.toml."""
 
-    def run(folder, *arguments, **environment):
-        kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "GITHUB_WORKSPACE"}}
-        ours = {"SCRATCH_DATABASE_URL": server18.url(), "PG_BIN": str(server18.binaries), "DAGSTER_HOME": "/nowhere"}
+    def run(folder, *arguments, **more):
         return subprocess.run(
             [PROGRAM, "test-downgrades", *map(str, arguments)],
-            cwd=folder, env={**kept, **ours, **environment}, capture_output=True, text=True, timeout=120,
+            cwd=folder, env={**environment(server18), **more}, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
 
     return run
-
-
-def sent(*statements):
-    return "\n".join(f"op.execute({statement!r})" for statement in statements)
 
 
 @pytest.fixture

@@ -17,17 +17,10 @@ from migration_pipeline.domain.connection import Connection
 from migration_pipeline.downgrading import Asked
 from migration_pipeline_tests.conftest import execute, wait_until
 from migration_pipeline_tests.integration import downgrade_project
+from migration_pipeline_tests.integration.downgrade_project import adds, environment, scratch_databases, sent
 
 PROGRAM = Path(sys.executable).with_name("migration-pipeline")
 PATIENCE = 20  #: seconds
-
-
-def sent(*statements):
-    return "\n".join(f"op.execute({statement!r})" for statement in statements)
-
-
-def adds(column):
-    return sent(f"ALTER TABLE notes ADD {column} int"), sent(f"ALTER TABLE notes DROP {column}")
 
 
 CREATES = (sent("CREATE TABLE notes (id int PRIMARY KEY)"), sent("DROP TABLE notes"))
@@ -51,14 +44,10 @@ def check(server18, tmp_path, monkeypatch):
         planned = []
         report, error = downgrade_slices.check(asked, None, planned.append, lambda _: None)
         assert error is None
-        assert databases(server18) == []
+        assert scratch_databases(server18) == []
         return {one.title: one.result for one in report.revisions}, planned
 
     return check
-
-
-def databases(server):
-    return execute(server.url(), "SELECT datname FROM pg_database WHERE datname LIKE 'mp_scratch_downgrades_%'")
 
 
 def test_a_long_history_is_checked_in_slices_and_the_results_stand_in_its_order(check):
@@ -97,10 +86,10 @@ def test_a_check_that_is_told_to_end_waits_for_no_slice_and_tells_what_it_knows(
     folder = downgrade_project.write(tmp_path, {
         "Creates.": CREATES, "Sleeps.": (adds("a")[0], sleeps[0]), "Adds b.": adds("b"), "Sleeps too.": (adds("c")[0], sleeps[1]),
     })  # fmt: skip
-    kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "GITHUB_WORKSPACE"}}
-    ours = {"SCRATCH_DATABASE_URL": server18.url(), "PG_BIN": str(server18.binaries), "DAGSTER_HOME": "/nowhere"}
     command = [PROGRAM, "test-downgrades", "--jobs", "2", "--junit", "junit.xml"]
-    with subprocess.Popen(command, cwd=folder, env={**kept, **ours}, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(server18), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
         wait_until(lambda: all(file.exists() for file in asleep), lambda: list(tmp_path.iterdir()), 60)
         start = time.monotonic()
         running.send_signal(signal.SIGTERM)
@@ -110,5 +99,5 @@ def test_a_check_that_is_told_to_end_waits_for_no_slice_and_tells_what_it_knows(
     assert seconds < PATIENCE
     cases = ET.parse(folder / "junit.xml").getroot().iter("testcase")
     assert [case.get("name") for case in cases] == ["0001 Creates.", "0003 Adds b.", "check"]
-    assert databases(server18) == []
+    assert scratch_databases(server18) == []
     assert execute(server18.url(), "SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)'") == []

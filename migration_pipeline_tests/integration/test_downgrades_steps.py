@@ -20,6 +20,7 @@ from migration_pipeline.downgrading import Asked
 from migration_pipeline_tests import projects
 from migration_pipeline_tests.conftest import execute
 from migration_pipeline_tests.integration import downgrade_project
+from migration_pipeline_tests.integration.downgrade_project import adds, environment, scratch_databases, sent
 
 PROGRAM = Path(sys.executable).with_name("migration-pipeline")
 OUTSIDE = "it ran outside a transaction, for PostgreSQL or the revision itself does not keep to one"
@@ -45,11 +46,9 @@ def run(server18, tmp_path):
     """Run the command as a project's CI does; return what it said, and each test's result in the JUnit file."""
 
     def run(faults, *arguments):
-        kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "GITHUB_WORKSPACE"}}
-        ours = {"SCRATCH_DATABASE_URL": server18.url(), "PG_BIN": str(server18.binaries), "DAGSTER_HOME": "/nowhere"}
         done = subprocess.run(
             [PROGRAM, "test-downgrades", "--junit", "junit.xml", *arguments],
-            cwd=downgrade_project.write(tmp_path, faults), env={**kept, **ours}, capture_output=True, text=True, timeout=120,
+            cwd=downgrade_project.write(tmp_path, faults), env=environment(server18), capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         cases = ET.parse(tmp_path / "linear" / "junit.xml").getroot().iter("testcase")
         return done, {case.get("name"): [f"{one.tag}: {one.get('message')}" for one in case] for case in cases}
@@ -59,18 +58,6 @@ def run(server18, tmp_path):
 
 def found(report):
     return {one.title: [f"{finding.kind}: {finding.what}" for finding in one.findings] for one in report.revisions}
-
-
-def scratch_databases(server):
-    return execute(server.url(), "SELECT datname FROM pg_database WHERE datname LIKE 'mp_scratch_downgrades_%'")
-
-
-def sent(*statements):
-    return "\n".join(f"op.execute({statement!r})" for statement in statements)
-
-
-def adds(column):
-    return sent(f"ALTER TABLE notes ADD {column} int"), sent(f"ALTER TABLE notes DROP {column}")
 
 
 CREATES = (sent("CREATE TABLE notes (id int PRIMARY KEY, body text)"), sent("DROP TABLE notes"))
